@@ -1,0 +1,16 @@
+# The system libraries the project uses; scripts/bootstrap installs their packages.
+find_package(Threads REQUIRED)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)  # SHA-256
+find_package(fmt REQUIRED)
+find_package(nlohmann_json 3.11 REQUIRED)
+if(FORETOKEN_APPS)
+  find_package(CURL REQUIRED)
+  find_package(CLI11 REQUIRED)
+endif()
+if(FORETOKEN_TESTS)
+  find_package(GTest REQUIRED)
+  include(GoogleTest)
+endif()
+if(FORETOKEN_BENCH)
+  find_package(benchmark REQUIRED)
+endif()

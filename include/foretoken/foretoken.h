@@ -1,0 +1,10 @@
+#ifndef FORETOKEN_FORETOKEN_H_
+#define FORETOKEN_FORETOKEN_H_
+
+// The whole public interface.
+#include "foretoken/generation.h"
+#include "foretoken/options.h"
+#include "foretoken/runtime_manager.h"
+#include "foretoken/status.h"
+
+#endif  // FORETOKEN_FORETOKEN_H_

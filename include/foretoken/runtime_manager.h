@@ -1,0 +1,65 @@
+#ifndef FORETOKEN_RUNTIME_MANAGER_H_
+#define FORETOKEN_RUNTIME_MANAGER_H_
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "foretoken/generation.h"
+#include "foretoken/options.h"
+#include "foretoken/status.h"
+
+namespace foretoken {
+
+class ModelLoader;
+
+// A tenant: its models, its policy and its state. Weights are shared with every tenant that names
+// the same file; nothing else is.
+// Any thread may call it. It must not outlive its RuntimeManager.
+class TenantRuntime {
+ public:
+  virtual ~TenantRuntime() = default;
+
+  virtual const TenantConfig& config() const = 0;
+  // What is configured; null without a draft model. Configured does not mean ready.
+  virtual const ModelConfig* draft_model_config() const = 0;
+  // OK when a draft model is configured and can run, otherwise the reason why not: then the sources
+  // that need no model go on, or plain decoding does.
+  virtual Status draft_ready() const = 0;
+
+  // Starts a generation. Errors that the request itself carries (options, an over-long prompt, no
+  // chat template) come back here; later ones in the stream's FinishedEvent.
+  virtual Result<std::unique_ptr<GenerationStream>> GenerateStream(GenerateRequest request) = 0;
+  // GenerateStream, collected. A failure midway is an error here.
+  Result<GenerationResult> Generate(GenerateRequest request);
+};
+
+// Finds or creates the tenants of a process.
+// Any thread may call it; its lock is held for the look-up only, never while a model loads or
+// generates. It must outlive its tenants and their streams.
+class RuntimeManager {
+ public:
+  // Loads models from files with the built-in back end.
+  static Result<std::unique_ptr<RuntimeManager>> Create(const RuntimeOptions& options = {});
+  // With a loader of one's own (tests, other back ends).
+  static Result<std::unique_ptr<RuntimeManager>> Create(const RuntimeOptions& options,
+                                                        std::unique_ptr<ModelLoader> loader);
+  virtual ~RuntimeManager() = default;
+
+  // Creates a tenant and loads its models, or fails without a trace. A draft model that cannot be
+  // used does not fail it: see TenantRuntime::draft_ready(). An existing name is an error.
+  virtual Result<std::shared_ptr<TenantRuntime>> AddTenant(TenantConfig config) = 0;
+  virtual Result<std::shared_ptr<TenantRuntime>> FindTenant(std::string_view name) const = 0;
+  // Running generations of the tenant end as cancelled; the models it alone used are unloaded.
+  virtual Status RemoveTenant(std::string_view name) = 0;
+  virtual std::vector<std::string> TenantNames() const = 0;
+
+  // The same as FindTenant and the tenant's own function.
+  Result<GenerationResult> Generate(std::string_view tenant, GenerateRequest request);
+  Result<std::unique_ptr<GenerationStream>> GenerateStream(std::string_view tenant,
+                                                           GenerateRequest request);
+};
+
+}  // namespace foretoken
+
+#endif  // FORETOKEN_RUNTIME_MANAGER_H_

@@ -1,0 +1,86 @@
+#ifndef FORETOKEN_MODEL_MODEL_BACKEND_H_
+#define FORETOKEN_MODEL_MODEL_BACKEND_H_
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "foretoken/options.h"
+#include "foretoken/status.h"
+
+namespace foretoken {
+
+// A sequence's slot in a back end's KV cache, 0 to BackendDescription::max_sequences - 1.
+enum class SequenceId : int32_t {};
+
+// One row of a forward: a token at a position of one sequence, or of several that share it (the
+// shared part of a tree).
+struct BatchRow {
+  TokenId token = 0;
+  int32_t position = 0;  // 0-based; continues the sequence's cached length
+  std::vector<SequenceId> sequences;
+  bool wants_logits = false;
+};
+
+// The logits a Decode was asked for: one row per BatchRow that wanted them, in their order.
+// A view: valid until the next call on the back end.
+class LogitsRows {
+ public:
+  LogitsRows() = default;
+  LogitsRows(const float* data, int32_t rows, int32_t vocabulary_size)
+      : data_(data), rows_(rows), vocabulary_size_(vocabulary_size) {}
+
+  int32_t size() const { return rows_; }
+  // [vocabulary_size] unprocessed logits. Precondition: 0 <= row < size().
+  std::span<const float> operator[](int32_t row) const {
+    return {data_ + static_cast<size_t>(row) * static_cast<size_t>(vocabulary_size_),
+            static_cast<size_t>(vocabulary_size_)};
+  }
+
+ private:
+  const float* data_ = nullptr;
+  int32_t rows_ = 0;
+  int32_t vocabulary_size_ = 0;
+};
+
+struct BackendDescription {
+  int32_t vocabulary_size = 0;
+  int32_t context_tokens = 0;  // cells of the KV cache, shared by all sequences
+  int32_t max_batch_rows = 0;  // the most rows of one Decode
+  int32_t max_logits_rows = 0;  // the most rows of one Decode that may want logits
+  int32_t max_sequences = 0;
+  // Whether Truncate can cut committed tokens; probed at load. False for recurrent models, which
+  // can only be decoded plainly.
+  bool can_truncate = false;
+  // Whether a row's logits are the same bits whatever else is in the batch.
+  bool batch_invariant = false;
+};
+
+// A model with a KV cache: the seam between everything above and the arithmetic.
+// One thread at a time. A failed call leaves the sequences it touched in an unknown state past
+// the length they had before it: cut them back with Truncate before they are used again.
+class ModelBackend {
+ public:
+  virtual ~ModelBackend() = default;
+
+  virtual const BackendDescription& description() const = 0;
+
+  // One forward over `rows`. A sequence's rows are in rising positions that continue its cache.
+  // RESOURCE_EXHAUSTED: no room in the KV cache (nothing was decoded; free some and retry);
+  // CANCELLED: the abort callback said so; INVALID_ARGUMENT: the rows break a rule above or a
+  // limit of description(); INTERNAL: the back end failed and cannot be trusted with these rows.
+  virtual Result<LogitsRows> Decode(std::span<const BatchRow> rows) = 0;
+
+  // Cuts a sequence's cache to its first `length` tokens; a no-op where it is not longer.
+  virtual Status Truncate(SequenceId sequence, int32_t length) = 0;
+
+  // Makes the empty `target` share the first `length` cached tokens of `source`.
+  virtual Status Fork(SequenceId source, SequenceId target, int32_t length) = 0;
+
+  // Forgets a sequence.
+  virtual Status Drop(SequenceId sequence) = 0;
+};
+
+}  // namespace foretoken
+
+#endif  // FORETOKEN_MODEL_MODEL_BACKEND_H_
