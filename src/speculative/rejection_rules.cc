@@ -136,8 +136,8 @@ Result<RejectionOutcome> VerifyByBlock(const RejectionInput& input, RejectionCho
     if (!(ratio > 0)) continue;
     double probability = ratio;
     if (accepted < n) {
-      // Both terms are 0 where p = q and the ratio is 1; a longer prefix then passed for sure, so
-      // that is reached by rounding alone and either answer is right.
+      // 0/0 where p = q and the ratio is 1. A longer prefix then passed for sure, so that this is
+      // reached by rounding alone and either answer is right.
       const double residual = Residual(input, accepted, ratio).total();
       probability = residual > 0 ? residual / (residual + (1 - ratio)) : 0.0;
     }

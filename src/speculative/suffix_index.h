@@ -23,7 +23,7 @@ struct SuffixIndexOptions {
   // short match says little about what comes much later. Both >= 0.
   double tokens_per_matched_token = 1.0;
   int32_t extra_tokens = 0;
-  // 1,024 to 16,777,216; about 32 bytes each, on top of 4 bytes a token. When they are used up, new
+  // 1,024 to 16,777,216; 32 to 64 bytes each, on top of 4 bytes a token. When they are used up, new
   // text is no longer learned; what was learned still proposes.
   int32_t max_nodes = 131072;
 };
