@@ -25,10 +25,16 @@ target_include_directories(foretoken_flags INTERFACE
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src>)
 
 # foretoken_library(<name> SOURCES <files> [DEPS <targets>] [PRIVATE_DEPS <targets>])
+# Those of src/, less src/testing and src/fetch (the executable's downloads), make up the installed
+# library; see install.cmake.
 function(foretoken_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC foretoken_flags ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
+  file(RELATIVE_PATH layer ${PROJECT_SOURCE_DIR}/src ${CMAKE_CURRENT_SOURCE_DIR})
+  if(NOT layer MATCHES "^(\\.\\.|testing|fetch)")
+    set_property(GLOBAL APPEND PROPERTY FORETOKEN_LAYER_TARGETS ${name})
+  endif()
 endfunction()
 
 # foretoken_test(<name> SOURCES <files> DEPS <targets> [LABELS <labels>] [TIMEOUT <seconds>])
@@ -46,6 +52,23 @@ function(foretoken_test name)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60
     PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+endfunction()
+
+# foretoken_pytest(<name> FILE <file> [ENVIRONMENT <NAME=value>] [LABELS <labels>]
+#                  [TIMEOUT <seconds>]): a file of pytest tests as one ctest entry.
+function(foretoken_pytest name)
+  cmake_parse_arguments(ARG "" "FILE;TIMEOUT" "ENVIRONMENT;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS unit)
+  endif()
+  add_test(NAME ${name}
+    COMMAND ${FORETOKEN_PYTHON} -m pytest -q -p no:cacheprovider ${CMAKE_CURRENT_SOURCE_DIR}/${ARG_FILE})
+  set_tests_properties(${name} PROPERTIES
+    ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;${ARG_ENVIRONMENT}" LABELS "${ARG_LABELS}"
+    TIMEOUT ${ARG_TIMEOUT})
 endfunction()
 
 # foretoken_bench(<name> SOURCES <files> DEPS <targets>): a Google Benchmark executable.
