@@ -77,3 +77,17 @@ function(foretoken_bench name)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE foretoken_flags ${ARG_DEPS} benchmark::benchmark)
 endfunction()
+
+# foretoken_fuzz(<name> SOURCES <files> COVERED <sources under test> DEPS <targets>)
+# A libFuzzer program whose covered sources are compiled again, instrumented, and a ctest entry
+# (label fuzz) that gives it a fixed number of inputs. By hand: <program> -max_total_time=600 <folder>
+function(foretoken_fuzz name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;COVERED;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES} ${ARG_COVERED})
+  target_link_libraries(${name} PRIVATE foretoken_flags ${ARG_DEPS})
+  set(flags -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -g1)
+  target_compile_options(${name} PRIVATE ${flags})
+  target_link_options(${name} PRIVATE ${flags})
+  add_test(NAME ${name} COMMAND ${name} -seed=1 -runs=20000 -max_total_time=20 -print_final_stats=1)
+  set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT 120)
+endfunction()

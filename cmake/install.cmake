@@ -3,12 +3,10 @@
 include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
 
-# CMake wants a source in every library; this one takes all its code from the layers.
-set(anchor ${CMAKE_CURRENT_BINARY_DIR}/foretoken_shared.cc)
-file(CONFIGURE OUTPUT ${anchor} CONTENT "")
+# The layers' objects, all of them; the archives are linked as well for what they depend on.
 get_property(layers GLOBAL PROPERTY FORETOKEN_LAYER_TARGETS)
-list(JOIN layers "," layer_items)
-add_library(foretoken_shared SHARED ${anchor})
+list(TRANSFORM layers REPLACE "(.+)" "$<TARGET_OBJECTS:\\1>" OUTPUT_VARIABLE objects)
+add_library(foretoken_shared SHARED ${objects})
 target_link_libraries(foretoken_shared PRIVATE ${layers})
 set(version_script ${PROJECT_SOURCE_DIR}/cmake/libforetoken.map)
 set_target_properties(foretoken_shared PROPERTIES
@@ -16,7 +14,6 @@ set_target_properties(foretoken_shared PROPERTIES
   EXPORT_NAME foretoken
   VERSION ${PROJECT_VERSION}
   SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}
-  LINK_LIBRARY_OVERRIDE "WHOLE_ARCHIVE,${layer_items}"
   LINK_DEPENDS ${version_script})
 target_link_options(foretoken_shared PRIVATE LINKER:--version-script=${version_script} LINKER:-z,defs)
 target_compile_features(foretoken_shared INTERFACE cxx_std_20)
