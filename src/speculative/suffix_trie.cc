@@ -108,29 +108,29 @@ void SuffixTrie::Append(TokenId token) {
 std::optional<SuffixTrie::Walk> SuffixTrie::WalkFrom(int32_t match_tokens) const {
   if (match_tokens < 1 || match_tokens >= max_depth_) return std::nullopt;
   Walk walk;
-  walk.node = suffix_nodes_[static_cast<size_t>(match_tokens)];
-  walk.depth = match_tokens;
-  if (walk.node == 0 || nodes_[walk.node].count < 2) return std::nullopt;
+  walk.node_ = suffix_nodes_[static_cast<size_t>(match_tokens)];
+  walk.depth_ = match_tokens;
+  if (walk.node_ == 0 || nodes_[walk.node_].count < 2) return std::nullopt;
   return walk;
 }
 
 std::optional<SuffixTrie::Step> SuffixTrie::Advance(Walk& walk) const {
-  if (walk.is_unique) {
-    if (walk.next_position == text_.size()) return std::nullopt;
-    return Step{text_[walk.next_position++], 1.0};
+  if (walk.is_unique_) {
+    if (walk.next_position_ == text_.size()) return std::nullopt;
+    return Step{text_[walk.next_position_++], 1.0};
   }
-  if (walk.depth == max_depth_) {
-    walk.node = nodes_[walk.node].link;
-    --walk.depth;
+  if (walk.depth_ == max_depth_) {
+    walk.node_ = nodes_[walk.node_].link;
+    --walk.depth_;
   }
   // No child only where the trie has stopped growing.
-  const Node& context = nodes_[walk.node];
+  const Node& context = nodes_[walk.node_];
   if (context.best_child == 0) return std::nullopt;
   const Node& child = nodes_[context.best_child];
-  walk.node = context.best_child;
-  ++walk.depth;
-  walk.is_unique = child.count == 1;
-  walk.next_position = size_t{child.last} + 1;
+  walk.node_ = context.best_child;
+  ++walk.depth_;
+  walk.is_unique_ = child.count == 1;
+  walk.next_position_ = size_t{child.last} + 1;
   return Step{child.token, static_cast<double>(child.count) / context.count};
 }
 

@@ -33,10 +33,10 @@ class SuffixTrie {
   class Walk {
    private:
     friend class SuffixTrie;
-    uint32_t node = 0;  // of the context while it occurs more than once
-    int32_t depth = 0;
-    bool is_unique = false;
-    size_t next_position = 0;  // in the text, once the context occurs only once
+    uint32_t node_ = 0;  // of the context while it occurs more than once
+    int32_t depth_ = 0;
+    bool is_unique_ = false;
+    size_t next_position_ = 0;  // in the text, once the context occurs only once
   };
 
   // A walk whose context is the last `match_tokens` tokens of the text; absent when they occur
