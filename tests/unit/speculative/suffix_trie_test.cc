@@ -131,7 +131,7 @@ TEST(SuffixTrieTest, StopsGrowingAtItsNodeLimitAndKeepsWhatItKnows) {
       }
     }
   }
-  EXPECT_GT(trie.node_count(), static_cast<size_t>(kMaxNodes) - 32);
+  EXPECT_GT(trie.node_count(), static_cast<size_t>(kMaxNodes) - 16);
   EXPECT_EQ(trie.size_tokens(), text.size());
   EXPECT_GT(followed, 100u);
 }
