@@ -92,8 +92,10 @@ void Engine::Run() {
     }
     if (pending.channel->Start()) {
       running_->store(&pending.channel->cancelled());
-      RunGeneration(pending.request, target, *pending.channel);
+      FinishedEvent finished = RunGeneration(pending.request, target, *pending.channel);
       running_->store(nullptr);
+      pending.request = EngineRequest();
+      pending.channel->Finish(std::move(finished));
     }
     MutexLock lock(mutex_);
     current_.reset();

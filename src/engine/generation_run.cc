@@ -93,8 +93,8 @@ Timings MakeTimings(const SpeculativeDecoder& decoder, const EventSink& sink,
 
 }  // namespace
 
-void RunGeneration(const EngineRequest& request, const TargetContext& target,
-                   StreamChannel& channel) {
+FinishedEvent RunGeneration(const EngineRequest& request, const TargetContext& target,
+                            StreamChannel& channel) {
   const Clock::time_point start = Clock::now();
   TargetModelWrapper target_model(target.id, *target.sequences, request.options.logprobs);
   SuffixDraft suffix_draft;
@@ -135,7 +135,7 @@ void RunGeneration(const EngineRequest& request, const TargetContext& target,
   finished.warnings = request.warnings;
   finished.warnings.insert(finished.warnings.end(), decoder.warnings().begin(),
                            decoder.warnings().end());
-  channel.Finish(std::move(finished));
+  return finished;
 }
 
 }  // namespace foretoken

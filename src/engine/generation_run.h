@@ -34,10 +34,10 @@ struct TargetContext {
   SequencePool* sequences = nullptr;
 };
 
-// Runs one request to its end on the calling thread and reports everything through the channel,
-// whose FinishedEvent is always sent.
-void RunGeneration(const EngineRequest& request, const TargetContext& target,
-                   StreamChannel& channel);
+// Runs one request to its end on the calling thread, its tokens going through the channel. The
+// returned event is for the caller to send, when what the request held is given back.
+FinishedEvent RunGeneration(const EngineRequest& request, const TargetContext& target,
+                            StreamChannel& channel);
 
 }  // namespace foretoken
 

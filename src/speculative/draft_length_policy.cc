@@ -67,7 +67,9 @@ double DraftLengthPolicy::Rate(const Source& source, int32_t k) const {
     survival *= (depth.accepted + kPooledWeight * pooled) / (depth.tried + kPooledWeight);
     tokens += survival;
   }
-  return tokens / (TargetCost(1 + k) + k * std::max(source.draft_us_per_token, 0.0));
+  // At least a microsecond: the clock's step.
+  return tokens /
+         std::max(TargetCost(1 + k) + k * std::max(source.draft_us_per_token, 0.0), 1.0);
 }
 
 int32_t DraftLengthPolicy::Choose(DraftSourceKind kind, int32_t max_k) {

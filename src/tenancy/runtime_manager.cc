@@ -176,6 +176,7 @@ Result<GenerationResult> TenantRuntime::Generate(GenerateRequest request) {
 }
 
 Result<std::unique_ptr<RuntimeManager>> RuntimeManager::Create(const RuntimeOptions& options) {
+  FORETOKEN_RETURN_IF_ERROR(Validate(options));
   FORETOKEN_ASSIGN_OR_RETURN(std::unique_ptr<ModelLoader> loader, NewDefaultLoader());
   return Create(options, std::move(loader));
 }
