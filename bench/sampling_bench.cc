@@ -1,6 +1,6 @@
 // Times one row of a 151,936-token vocabulary, after checking on the same rows that Select takes
 // the token that working out every score takes.
-//   foretoken_sampling_bench --benchmark_repetitions=9 --benchmark_report_aggregates_only=true
+//   sampling_bench --benchmark_repetitions=9 --benchmark_report_aggregates_only=true
 #include <benchmark/benchmark.h>
 
 #include <cmath>
