@@ -38,7 +38,7 @@ Result<std::string> ResolveModelPath(const std::string& name) {
 
 Result<InspectedModel> Inspect(const std::string& name) {
   FORETOKEN_ASSIGN_OR_RETURN(std::string path, ResolveModelPath(name));
-  FORETOKEN_ASSIGN_OR_RETURN(GgufFile file, GgufFile::Open(path));
+  FORETOKEN_ASSIGN_OR_RETURN(GgufFile file, ReadGgufFile(path));
   FORETOKEN_ASSIGN_OR_RETURN(std::string sha256, CachedSha256OfFile(path));
   ModelFacts facts = CollectModelFacts(file);
   Status usable = CheckGgufModel(file);

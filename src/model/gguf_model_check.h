@@ -2,7 +2,7 @@
 #define FORETOKEN_MODEL_GGUF_MODEL_CHECK_H_
 
 #include "foretoken/status.h"
-#include "model/gguf_reader.h"
+#include "model/gguf_file.h"
 
 namespace foretoken {
 

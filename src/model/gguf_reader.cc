@@ -9,8 +9,11 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <functional>
 #include <limits>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "base/macros.h"
 #include "base/utf8.h"
@@ -29,44 +32,6 @@ T Load(const char* from) {
   T value;
   std::memcpy(&value, from, sizeof(value));
   return value;
-}
-
-int64_t LoadInteger(GgufValueType type, const char* from) {
-  switch (type) {
-    case GgufValueType::kUint8:
-      return Load<uint8_t>(from);
-    case GgufValueType::kInt8:
-      return Load<int8_t>(from);
-    case GgufValueType::kUint16:
-      return Load<uint16_t>(from);
-    case GgufValueType::kInt16:
-      return Load<int16_t>(from);
-    case GgufValueType::kUint32:
-      return Load<uint32_t>(from);
-    case GgufValueType::kInt32:
-      return Load<int32_t>(from);
-    case GgufValueType::kUint64:
-    case GgufValueType::kInt64:
-      return Load<int64_t>(from);
-    default:
-      return 0;
-  }
-}
-
-bool IsInteger(GgufValueType type) {
-  switch (type) {
-    case GgufValueType::kUint8:
-    case GgufValueType::kInt8:
-    case GgufValueType::kUint16:
-    case GgufValueType::kInt16:
-    case GgufValueType::kUint32:
-    case GgufValueType::kInt32:
-    case GgufValueType::kUint64:
-    case GgufValueType::kInt64:
-      return true;
-    default:
-      return false;
-  }
 }
 
 // What a file that is no GGUF seems to be, for the message.
@@ -408,7 +373,7 @@ Status GgufParser::PlaceTensors() {
   return OkStatus();
 }
 
-Result<GgufFile> GgufFile::Parse(std::string_view bytes, std::string name) {
+Result<GgufFile> ParseGguf(std::string_view bytes, std::string name) {
   auto read = [bytes](uint64_t offset, std::span<char> into) {
     std::memcpy(into.data(), bytes.data() + offset, into.size());
     return OkStatus();
@@ -416,7 +381,7 @@ Result<GgufFile> GgufFile::Parse(std::string_view bytes, std::string name) {
   return GgufParser(read, bytes.size(), std::move(name)).Run();
 }
 
-Result<GgufFile> GgufFile::Open(const std::string& path) {
+Result<GgufFile> ReadGgufFile(const std::string& path) {
   struct Descriptor {
     int number;
     ~Descriptor() {
@@ -448,81 +413,6 @@ Result<GgufFile> GgufFile::Open(const std::string& path) {
     return OkStatus();
   };
   return GgufParser(read, static_cast<uint64_t>(facts.st_size), path).Run();
-}
-
-const GgufTensor* GgufFile::FindTensor(std::string_view name) const {
-  const auto found = tensor_index_.find(name);
-  return found == tensor_index_.end() ? nullptr : &tensors_[found->second];
-}
-
-const GgufFile::Value* GgufFile::Find(std::string_view key) const {
-  const auto found = values_.find(key);
-  return found == values_.end() ? nullptr : &found->second;
-}
-
-std::string_view GgufFile::Payload(const Value& value) const {
-  return {metadata_.data() + value.offset, value.bytes};
-}
-
-std::optional<GgufValueType> GgufFile::TypeOf(std::string_view key) const {
-  const Value* value = Find(key);
-  if (value == nullptr) return std::nullopt;
-  return value->type;
-}
-
-std::optional<std::string_view> GgufFile::GetString(std::string_view key) const {
-  const Value* value = Find(key);
-  if (value == nullptr || value->type != GgufValueType::kString) return std::nullopt;
-  return Payload(*value);
-}
-
-std::optional<int64_t> GgufFile::GetInteger(std::string_view key) const {
-  const Value* value = Find(key);
-  if (value == nullptr || !IsInteger(value->type)) return std::nullopt;
-  const int64_t number = LoadInteger(value->type, Payload(*value).data());
-  if (value->type == GgufValueType::kUint64 && number < 0) return std::nullopt;
-  return number;
-}
-
-std::optional<double> GgufFile::GetFloat(std::string_view key) const {
-  const Value* value = Find(key);
-  if (value == nullptr) return std::nullopt;
-  if (value->type == GgufValueType::kFloat32) return Load<float>(Payload(*value).data());
-  if (value->type == GgufValueType::kFloat64) return Load<double>(Payload(*value).data());
-  return std::nullopt;
-}
-
-std::optional<bool> GgufFile::GetBool(std::string_view key) const {
-  const Value* value = Find(key);
-  if (value == nullptr || value->type != GgufValueType::kBool) return std::nullopt;
-  return Payload(*value).front() != 0;
-}
-
-std::optional<GgufArray> GgufFile::GetArray(std::string_view key) const {
-  const Value* value = Find(key);
-  if (value == nullptr || value->type != GgufValueType::kArray) return std::nullopt;
-  return GgufArray(value->element_type, value->count, Payload(*value));
-}
-
-int64_t GgufArray::Integer(uint64_t index) const {
-  return LoadInteger(element_type_, payload_.data() + index * GgufValueBytes(element_type_));
-}
-
-double GgufArray::Float(uint64_t index) const {
-  const char* from = payload_.data() + index * GgufValueBytes(element_type_);
-  return element_type_ == GgufValueType::kFloat32 ? Load<float>(from) : Load<double>(from);
-}
-
-std::vector<std::string_view> GgufArray::Strings() const {
-  std::vector<std::string_view> strings;
-  strings.reserve(size_);
-  std::string_view rest = payload_;
-  for (uint64_t i = 0; i < size_; ++i) {
-    const uint64_t length = Load<uint64_t>(rest.data());
-    strings.push_back(rest.substr(sizeof(length), length));
-    rest.remove_prefix(sizeof(length) + length);
-  }
-  return strings;
 }
 
 }  // namespace foretoken

@@ -138,7 +138,7 @@ Status CheckModelFile(const std::string& path, const ModelCheckOptions& options)
   // The structure is checked every time: it takes milliseconds and finds a file that was cut since.
   uint64_t file_bytes = 0;
   {
-    FORETOKEN_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
+    FORETOKEN_ASSIGN_OR_RETURN(const GgufFile file, ReadGgufFile(path));
     FORETOKEN_RETURN_IF_ERROR(CheckGgufModel(file));
     file_bytes = file.file_bytes();
   }

@@ -21,7 +21,7 @@ struct ModelCheckOptions {
 // files. The file's structure and keys are checked here; then the probe, a child process, loads it
 // and decodes one token. The probe's verdict is kept by content hash and build, so a file is probed
 // once. Any thread may call it; it blocks for seconds on a new file.
-// Errors: those of GgufFile::Open, CheckGgufModel and CachedSha256OfFile; what the probe reports
+// Errors: those of ReadGgufFile, CheckGgufModel and CachedSha256OfFile; what the probe reports
 // as a value; DATA_LOSS when it died by a fault, with the signal and its last words;
 // DEADLINE_EXCEEDED when it took too long and RESOURCE_EXHAUSTED when it was killed (neither is
 // kept); UNAVAILABLE when there is no probe.

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "model/gguf_reader.h"
+#include "model/gguf_file.h"
 
 namespace foretoken {
 
