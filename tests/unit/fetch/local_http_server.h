@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/mutex.h"
@@ -78,6 +79,25 @@ class LocalHttpServer {
   std::vector<HttpCall> calls_ FORETOKEN_GUARDED_BY(mutex_);
   std::vector<std::thread> connections_;  // of the accepting thread, until it has ended
   std::thread acceptor_;
+};
+
+// A handler that a test exchanges while its server runs.
+class ScriptedHandler {
+ public:
+  explicit ScriptedHandler(LocalHttpServer::Handler handler) : handler_(std::move(handler)) {}
+  ScriptedHandler& operator=(LocalHttpServer::Handler handler) {
+    const MutexLock lock(mutex_);
+    handler_ = std::move(handler);
+    return *this;
+  }
+  HttpReply operator()(const HttpCall& call) {
+    const MutexLock lock(mutex_);
+    return handler_(call);
+  }
+
+ private:
+  Mutex mutex_;
+  LocalHttpServer::Handler handler_ FORETOKEN_GUARDED_BY(mutex_);
 };
 
 }  // namespace foretoken

@@ -1,7 +1,6 @@
 #ifndef FORETOKEN_UNIT_FETCH_TEMPORARY_DIRECTORY_H_
 #define FORETOKEN_UNIT_FETCH_TEMPORARY_DIRECTORY_H_
 
-#include <gtest/gtest.h>
 #include <stdlib.h>
 
 #include <filesystem>
@@ -16,7 +15,7 @@ namespace foretoken {
 class TemporaryDirectory {
  public:
   TemporaryDirectory() {
-    std::string pattern = testing::TempDir() + "/foretoken_XXXXXX";
+    std::string pattern = (std::filesystem::temp_directory_path() / "foretoken_XXXXXX").string();
     path_ = mkdtemp(pattern.data());
   }
   ~TemporaryDirectory() {
