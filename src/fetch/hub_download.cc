@@ -73,6 +73,10 @@ class HubSink : public HttpSink {
           fmt::format("the hub's file has the SHA-256 {}, not {}", response.linked_etag, sha256_));
     }
     if (IsSha256(response.linked_etag)) promised_sha256_ = response.linked_etag;
+    if (response.offset > 0 && !std::exchange(begun_, true)) {
+      observer_.Notice(fmt::format("resuming after {}", FormatBytes(response.offset)));
+    }
+    begun_ = true;
     if (response.offset == 0 && part_.bytes() > 0) {
       observer_.Notice("the server sends the file from its beginning");
       FORETOKEN_RETURN_IF_ERROR(part_.Restart());
@@ -99,6 +103,7 @@ class HubSink : public HttpSink {
   const FetchObserver& observer_;
   PartFile& part_;
   const bool expected_bytes_known_ = part_.expected_bytes() != 0;
+  bool begun_ = false;
   std::string etag_;
   std::string promised_sha256_;
 };
@@ -149,9 +154,6 @@ Result<std::string> FetchFromHub(const HubFile& file, const std::string& sha256,
   // Without a known hash nor a validator nobody can say that the rest belongs to the beginning.
   if (sha256.empty() && part.bytes() > 0 && sink.etag().empty()) {
     FORETOKEN_RETURN_IF_ERROR(part.Restart());
-  }
-  if (part.bytes() > 0) {
-    observer.Notice(fmt::format("resuming after {}", FormatBytes(part.bytes())));
   }
   FORETOKEN_RETURN_IF_ERROR(
       HttpDownload({HubFileUrl(file, options), options.token}, options.http, observer, sink));

@@ -223,25 +223,21 @@ Result<FetchedModel> ModelFetcher::PullFromHub(const std::string& what) {
   FORETOKEN_ASSIGN_OR_RETURN(PartFile part,
                              PartFile::Open(PartPath(name), 0, options_.disk, observer_));
   auto promised = FetchFromHub(file, options_.sha256, options_.hub, observer_, part);
-  if (!promised.ok()) {
-    if (promised.status().code() == StatusCode::kDataLoss) {
-      FORETOKEN_RETURN_IF_ERROR(part.Restart());
-    }
-    return Status(promised.status().code(),
-                  fmt::format("{}: {}", what, promised.status().message()));
-  }
-  if (Status magic = CheckMagic(part.path()); !magic.ok()) {
-    FORETOKEN_RETURN_IF_ERROR(part.Restart());
-    return DataLossError(fmt::format("{}: what the hub sent is not a GGUF file", what));
+  Status status = promised.status();
+  if (status.ok() && !CheckMagic(part.path()).ok()) {
+    status = DataLossError("what the hub sent is not a GGUF file");
   }
   StoredModel model{name, store_.FilePath(name), part.bytes(), "", what};
-  auto digest =
-      std::move(part).Commit(model.path, options_.sha256.empty() ? *promised : options_.sha256);
-  if (!digest.ok()) {
-    return Status(digest.status().code(), fmt::format("{}: {}", what, digest.status().message()));
+  if (status.ok()) {
+    auto digest =
+        std::move(part).Commit(model.path, options_.sha256.empty() ? *promised : options_.sha256);
+    status = digest.status();
+    if (digest.ok()) model.sha256 = *digest;
+  } else if (status.code() == StatusCode::kDataLoss) {
+    FORETOKEN_RETURN_IF_ERROR(part.Restart());
   }
-  RemoveHubState(PartPath(name));
-  model.sha256 = *digest;
+  if (status.ok() || status.code() == StatusCode::kDataLoss) RemoveHubState(PartPath(name));
+  if (!status.ok()) return Status(status.code(), fmt::format("{}: {}", what, status.message()));
   FORETOKEN_RETURN_IF_ERROR(store_.Record(model));
   return FetchedModel{std::move(model), false};
 }

@@ -146,6 +146,7 @@ class PackageFetch {
     command.environment = {{"TMPDIR", scratch_.path()}};
     command.log_path = log_path;
     uint64_t last_bytes = 0;
+    uint64_t shown_bytes = 0;
     auto last_growth = Clock::now();
     const uint64_t covered = part_.bytes();
     worth_retrying_ = true;
@@ -155,10 +156,11 @@ class PackageFetch {
       if (bytes != last_bytes) {
         last_bytes = bytes;
         last_growth = Clock::now();
-        // A wheel is compressed: near enough to its content until that is unpacked.
-        observer_.Progress(
-            std::min(covered + std::min(bytes, package.bytes), part_.expected_bytes()),
-            part_.expected_bytes());
+        // A wheel is compressed: near enough to its content until that is unpacked. pip also copies
+        // it and removes the first, which is no way back.
+        shown_bytes = std::max(shown_bytes, std::min(bytes, package.bytes));
+        observer_.Progress(std::min(covered + shown_bytes, part_.expected_bytes()),
+                           part_.expected_bytes());
       }
       if (Clock::now() - last_growth > std::chrono::milliseconds(options_.stall_timeout_ms)) {
         return UnavailableError(fmt::format("pip download {} has gone silent", requirement));
