@@ -9,12 +9,8 @@ add_library(foretoken_flags INTERFACE)
 # -ffp-contract=off: sampling promises the same bits from every compiler; an FMA is written std::fma.
 target_compile_options(foretoken_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -ffp-contract=off
-<<<<<<< HEAD
-  $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety;-Wreserved-identifier>
-=======
   -Wno-missing-field-initializers  # option structs are written with what differs from the defaults
-  $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>
->>>>>>> main
+  $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety;-Wreserved-identifier>
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # false positives on std::string (GCC bug 105651)
   $<$<BOOL:${FORETOKEN_WERROR}>:-Werror>)
 if(FORETOKEN_ARCH)
