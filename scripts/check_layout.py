@@ -36,6 +36,7 @@ FOREIGN_SUFFIXES = {".cpp", ".cxx", ".c++", ".hpp", ".hh", ".hxx"}
 SKIPPED_FOLDERS = {".git", "build", "__pycache__"}
 
 # In pieces, so that this file does not hold what it looks for.
+CONFLICT = re.compile(r"^(?:<{7}|>{7}) ")
 LEFT_OVER = re.compile(r"\b(?:TO" r"DO|FIX" r"ME)\b")
 MACHINE_PATH = re.compile(r"(?<![\w./-])/(?:wo" r"rk|ro" r"ot)/|(?<![\w./-])/ho" r"me/\w"
                           r"|\.\./sha" r"red\b")
@@ -225,6 +226,8 @@ def check_text(tree):
         for number, line in enumerate(tree.lines(name), 1):
             if LEFT_OVER.search(line):
                 tree.report(name, number, "text", "unfinished work belongs in an issue")
+            if CONFLICT.match(line):
+                tree.report(name, number, "text", "a conflict mark of a merge")
             if MACHINE_PATH.search(line):
                 tree.report(name, number, "text", "a path of one machine")
             if REGISTRY_HOST.search(line):

@@ -102,6 +102,9 @@ VIOLATIONS = {
     "a test that is not built": (
         "build", "tests/unit/base/extra_test.cc:1", {"tests/unit/base/extra_test.cc": ""}),
     "unfinished work": ("text", "src/base/a.cc:2", {"src/base/a.cc": "\n// TO" "DO: more\n"}),
+    "an unresolved merge": (
+        "text", "src/base/CMakeLists.txt:1",
+        {"src/base/CMakeLists.txt": "<" * 7 + " HEAD\nSOURCES a.cc\n"}),
     "a path of a machine": ("text", "docs/page.md:1", {"docs/page.md": "in /wo" "rk/main\n"}),
     "a home folder": ("text", "docs/page.md:1", {"docs/page.md": "in /ho" "me/someone\n"}),
     "a folder beside the repository": (
