@@ -1,6 +1,6 @@
 #include "chat_input.h"
 
-#include <optional>
+#include <algorithm>
 #include <utility>
 
 namespace foretoken {
@@ -31,11 +31,14 @@ ChatInput ReadRest(LineReader& reader, std::string text) {
     }
     if (!quoted && !text.ends_with('\\')) break;
     if (!quoted) text.pop_back();
-    InputLine line = reader.Read(kContinuation);
+    const InputLine line = reader.Read(kContinuation);
     if (line.kind == InputLine::Kind::kInterrupted) return Interrupted(false);
     if (line.kind == InputLine::Kind::kEnd) break;
     text += "\n" + line.text;
   }
+  // Quotes on lines of their own leave no empty lines behind.
+  if (quoted && text.starts_with('\n')) text.erase(0, 1);
+  if (quoted && text.ends_with('\n')) text.pop_back();
   return {ChatInput::Kind::kMessage, std::move(text)};
 }
 
