@@ -7,6 +7,7 @@ namespace {
 
 constexpr uint64_t kGumbelDomain = 0x466f7265746f6b31;   // "Foretok1"
 constexpr uint64_t kUniformDomain = 0x466f7265746f6b32;  // "Foretok2"
+constexpr uint64_t kStreamDomain = 0x466f7265746f6b33;   // "Foretok3"
 constexpr uint64_t kGolden = 0x9e3779b97f4a7c15;
 
 // David Stafford's variant 13 of the 64-bit finaliser, as in SplitMix64: a bijection.
@@ -53,6 +54,10 @@ double RowNoise::Gumbel(TokenId token) const {
 double UniformNoise(uint64_t seed, uint64_t stream, uint64_t counter) {
   const uint64_t h = Hash(kUniformDomain, seed, stream, counter);
   return (static_cast<double>(h >> 12) + 0.5) * 0x1p-52;
+}
+
+uint64_t DeriveNoiseStream(uint64_t parent, uint64_t ordinal) {
+  return Hash(kStreamDomain, parent, ordinal, 0);
 }
 
 }  // namespace foretoken

@@ -61,6 +61,10 @@ class RowNoise {
 // variates with another seed, stream or counter.
 double UniformNoise(uint64_t seed, uint64_t stream, uint64_t counter);
 
+// The stream of a child of `parent`: its `ordinal`-th one in program order, never anything that
+// depends on time.
+uint64_t DeriveNoiseStream(uint64_t parent, uint64_t ordinal);
+
 }  // namespace foretoken
 
 #endif  // FORETOKEN_SAMPLING_GUMBEL_NOISE_H_

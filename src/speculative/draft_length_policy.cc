@@ -1,0 +1,113 @@
+#include "speculative/draft_length_policy.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace foretoken {
+namespace {
+
+// A source that has not been seen is taken to be good, so that it is tried.
+constexpr double kPriorAccepted = 3.0;
+constexpr double kPriorTried = 4.0;
+// Old rounds lose weight: about the last 60 count.
+constexpr double kDecay = 1.0 - 1.0 / 60.0;
+constexpr double kCostWeight = 0.2;        // of a new measurement
+constexpr double kOutlierFactor = 3.0;     // a measurement is clamped to this times the average
+constexpr int32_t kFirstProbeInterval = 8;
+constexpr int32_t kMaxProbeInterval = 256;
+// A gain below this is noise: plain decoding is simpler.
+constexpr double kMinimumGain = 1.01;
+
+void Update(double& average, double value) {
+  if (average < 0) {
+    average = value;
+  } else {
+    average += kCostWeight * (std::clamp(value, 0.0, kOutlierFactor * average) - average);
+  }
+}
+
+}  // namespace
+
+double DraftLengthPolicy::TargetCost(int32_t rows) const {
+  const auto wanted = static_cast<size_t>(rows);
+  if (wanted < target_us_.size() && target_us_[wanted] >= 0) return target_us_[wanted];
+  // Between measured points, interpolate; beyond them, continue from the nearest: a row is taken
+  // to cost nothing until it was measured, so that it is tried once.
+  size_t below = 0;
+  size_t above = 0;
+  for (size_t n = 1; n < target_us_.size(); ++n) {
+    if (target_us_[n] < 0) continue;
+    if (n < wanted) below = n;
+    if (n > wanted && above == 0) above = n;
+  }
+  if (below == 0 && above == 0) return 1.0;
+  if (below == 0) return target_us_[above];
+  if (above == 0) return target_us_[below];
+  const double share = static_cast<double>(wanted - below) / static_cast<double>(above - below);
+  return target_us_[below] + share * (target_us_[above] - target_us_[below]);
+}
+
+double DraftLengthPolicy::Rate(const Source& source, int32_t k) const {
+  double tokens = 1.0;
+  double survival = 1.0;
+  for (int32_t i = 0; i < k; ++i) {
+    // A depth not seen yet does as well as the one before it.
+    const size_t depth = std::min(static_cast<size_t>(i),
+                                  source.tried.empty() ? 0 : source.tried.size() - 1);
+    const double accepted = source.tried.empty() ? 0.0 : source.accepted[depth];
+    const double tried = source.tried.empty() ? 0.0 : source.tried[depth];
+    survival *= (accepted + kPriorAccepted) / (tried + kPriorTried);
+    tokens += survival;
+  }
+  return tokens / (TargetCost(1 + k) + k * std::max(source.draft_us_per_token, 0.0));
+}
+
+int32_t DraftLengthPolicy::Choose(DraftSourceKind kind, int32_t max_k) {
+  if (max_k <= 0) return 0;
+  Source& source = SourceFor(kind);
+  const double plain = Rate(source, 0);
+  int32_t best = 0;
+  double best_rate = plain * kMinimumGain;
+  for (int32_t k = 1; k <= max_k; ++k) {
+    const double rate = Rate(source, k);
+    if (rate > best_rate) {
+      best = k;
+      best_rate = rate;
+    }
+  }
+  if (best > 0) {
+    source.probe_interval = 0;
+    return best;
+  }
+  if (source.probe_interval == 0) {
+    source.probe_interval = kFirstProbeInterval;
+    source.rounds_until_probe = kFirstProbeInterval;
+  }
+  if (--source.rounds_until_probe > 0) return 0;
+  source.probe_interval = std::min(2 * source.probe_interval, kMaxProbeInterval);
+  source.rounds_until_probe = source.probe_interval;
+  return std::min(max_k, 2);
+}
+
+void DraftLengthPolicy::Observe(const Round& round) {
+  const auto rows = static_cast<size_t>(round.drafted) + 1;
+  if (target_us_.size() <= rows) target_us_.resize(rows + 1, -1.0);
+  Update(target_us_[rows], static_cast<double>(round.verify_us));
+  if (round.drafted == 0) return;
+
+  Source& source = SourceFor(round.source);
+  Update(source.draft_us_per_token,
+         static_cast<double>(round.draft_us) / static_cast<double>(round.drafted));
+  const auto depths = static_cast<size_t>(round.drafted);
+  if (source.tried.size() < depths) {
+    source.tried.resize(depths, 0.0);
+    source.accepted.resize(depths, 0.0);
+  }
+  for (size_t i = 0; i < depths && i <= static_cast<size_t>(round.accepted); ++i) {
+    const bool accepted = i < static_cast<size_t>(round.accepted);
+    source.tried[i] = source.tried[i] * kDecay + 1.0;
+    source.accepted[i] = source.accepted[i] * kDecay + (accepted ? 1.0 : 0.0);
+  }
+}
+
+}  // namespace foretoken
