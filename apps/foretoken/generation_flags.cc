@@ -12,7 +12,8 @@
 #include <CLI/CLI.hpp>
 
 #include "base/macros.h"
-#include "model_path.h"
+#include "model/model_catalogue.h"
+#include "model/model_store.h"
 
 namespace foretoken {
 namespace {
@@ -98,6 +99,13 @@ std::vector<DraftSourceKind> ParseSources(const std::string& text) {
     begin = end + 1;
   }
   return sources;
+}
+
+// The GGUF file that -m and -d mean: the name of a pulled model or a path.
+Result<std::string> ResolveModel(const std::string& name_or_path) {
+  FORETOKEN_ASSIGN_OR_RETURN(const ModelCatalogue catalogue, ModelCatalogue::Load());
+  FORETOKEN_ASSIGN_OR_RETURN(std::string directory, ModelStore::DefaultDirectory());
+  return ModelStore(std::move(directory)).Resolve(name_or_path, &catalogue);
 }
 
 }  // namespace

@@ -60,7 +60,7 @@ Status CheckGenerationFlags(const GenerationFlags& flags);
 // The request options that the flags ask for, over the sampling defaults in `base`.
 GenerateOptions MakeGenerateOptions(const GenerationFlags& flags, SamplingOptions base);
 
-// A tenant that serves the flags' models. Errors as ResolveModel's.
+// A tenant that serves the flags' models. NOT_FOUND says which names are near.
 Result<TenantConfig> MakeTenantConfig(const GenerationFlags& flags, std::string name);
 
 }  // namespace foretoken

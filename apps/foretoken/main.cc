@@ -9,6 +9,9 @@
 #include "chat_command.h"
 #include "console.h"
 #include "exit_code.h"
+#include "inspect_command.h"
+#include "models_command.h"
+#include "pull_command.h"
 #include "run_command.h"
 
 namespace foretoken {
@@ -37,6 +40,9 @@ int Main(int argc, char** argv) {
 
   AddRunCommand(app, exit_code);
   AddChatCommand(app, exit_code);
+  AddPullCommand(app, exit_code);
+  AddModelsCommand(app, exit_code);
+  AddInspectCommand(app, exit_code);
   CLI::App* bench = app.add_subcommand("bench", "Measure this machine");
   bench->require_subcommand(1);
   AddBenchDecodeCommand(*bench, exit_code);
