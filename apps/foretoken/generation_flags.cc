@@ -147,6 +147,7 @@ void AddLengthFlags(CLI::App& command, GenerationFlags& flags) {
 }
 
 void AddSamplingFlags(CLI::App& command, GenerationFlags& flags) {
+  command.option_defaults()->group("Sampling");
   SamplingFlags& s = flags.sampling;
   const auto number = [&](const char* name, const char* help, std::function<bool(float)> allowed,
                           const char* range, std::optional<float>& value) {
@@ -180,9 +181,11 @@ void AddSamplingFlags(CLI::App& command, GenerationFlags& flags) {
                       {"--seed", "S", "The same seed gives the same answer (default: random)",
                        [](uint64_t) { return true; }, "a whole number, 0 to 18446744073709551615"},
                       [&s](uint64_t seed) { s.seed = seed; });
+  command.option_defaults()->group("Options");
 }
 
 void AddSpeculationFlags(CLI::App& command, GenerationFlags& flags) {
+  command.option_defaults()->group("Speculation");
   command
       .add_option_function<std::string>(
           "--speculation",
@@ -215,6 +218,7 @@ void AddSpeculationFlags(CLI::App& command, GenerationFlags& flags) {
           "coupled (default): the same tokens as without speculation; max-acceptance: the same "
           "law, other tokens")
       ->type_name("coupled|max-acceptance");
+  command.option_defaults()->group("Options");
 }
 
 SamplingOptions ApplySamplingFlags(const SamplingFlags& flags, SamplingOptions base) {

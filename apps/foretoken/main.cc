@@ -1,5 +1,6 @@
 // The `foretoken` executable: reads the command line and hands over to the commands.
 #include <string>
+#include <vector>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
@@ -52,13 +53,19 @@ int Main(int argc, char** argv) {
   } catch (const CLI::Success& help_or_version) {
     return app.exit(help_or_version);
   } catch (const CLI::ParseError& error) {
-    PrintError(error.what());
-    std::string command = "foretoken";
-    for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
-      at = at->get_subcommands().front();
-      command += " " + at->get_name();
+    const CLI::App* command = &app;
+    while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+    const std::vector<std::string> rest = app.remaining(/*recurse=*/true);
+    // CLI11 asks for a command where there is one that it does not know.
+    const bool unknown_command = error.get_name() == "RequiredError" &&
+                                 command->get_require_subcommand_min() > 0 && !rest.empty();
+    PrintError(unknown_command ? fmt::format("there is no command '{}'", rest.front())
+                               : std::string(error.what()));
+    std::string name = command->get_name();
+    if (command != &app && command->get_parent() != &app) {
+      name = command->get_parent()->get_name() + " " + name;
     }
-    PrintNote(fmt::format("Try '{} --help'.", command));
+    PrintNote(fmt::format("Try '{}{} --help'.", command == &app ? "" : "foretoken ", name));
     return kExitUsage;
   }
   return exit_code;

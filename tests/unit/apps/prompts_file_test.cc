@@ -60,7 +60,7 @@ TEST_F(PromptsFileTest, ErrorsNameFileAndLine) {
   for (const Case& c : cases) {
     const auto prompts = Read("{\"prompt\": \"good\"}\n\n" + c.line + "\n");
     EXPECT_EQ(prompts.status().code(), StatusCode::kInvalidArgument) << c.line;
-    const std::string& message = prompts.status().message();
+    const std::string message = prompts.status().message();
     EXPECT_NE(message.find(path_ + ":3: "), std::string::npos) << message;
     EXPECT_NE(message.find(c.message), std::string::npos) << message;
   }
