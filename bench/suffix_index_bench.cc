@@ -52,7 +52,7 @@ void SetCounters(benchmark::State& state, const SuffixIndex& index) {
   state.counters["bytes"] = static_cast<double>(index.trie().memory_bytes());
 }
 
-void BM_AppendAndPropose(benchmark::State& state) {
+void AppendAndPropose(benchmark::State& state) {
   const Tokens text = MakeText(state.range(0), kSessionTokens + kTimedTokens);
   const SuffixIndex session = MakeIndex(text, kSessionTokens);
   SuffixIndex index = session;
@@ -75,7 +75,7 @@ void BM_AppendAndPropose(benchmark::State& state) {
       benchmark::Counter(static_cast<double>(proposed_tokens), benchmark::Counter::kAvgIterations);
 }
 
-void BM_AppendSession(benchmark::State& state) {
+void AppendSession(benchmark::State& state) {
   const Tokens text = MakeText(state.range(0), kSessionTokens);
   for (auto _ : state) {
     const SuffixIndex index = MakeIndex(text, text.size());
@@ -85,8 +85,8 @@ void BM_AppendSession(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(text.size()));
 }
 
-BENCHMARK(BM_AppendAndPropose)->Arg(kProse)->Arg(kCode)->Arg(kTwice);
-BENCHMARK(BM_AppendSession)->Arg(kProse)->Arg(kCode)->Arg(kTwice)->Unit(benchmark::kMillisecond);
+BENCHMARK(AppendAndPropose)->Arg(kProse)->Arg(kCode)->Arg(kTwice);
+BENCHMARK(AppendSession)->Arg(kProse)->Arg(kCode)->Arg(kTwice)->Unit(benchmark::kMillisecond);
 
 // The copy must be proposed as it was.
 bool ProposesTheCopy() {

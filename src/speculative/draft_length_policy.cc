@@ -9,8 +9,13 @@ namespace {
 // A source that has not been seen is taken to be good, so that it is tried.
 constexpr double kPriorAccepted = 3.0;
 constexpr double kPriorTried = 4.0;
-// Old rounds lose weight: about the last 60 count.
-constexpr double kDecay = 1.0 - 1.0 / 60.0;
+// A depth's own record counts as much as the source's as a whole after this many tries.
+constexpr double kPooledWeight = 24.0;
+// Old rounds lose weight: about the last 200 count.
+constexpr double kDecay = 1.0 - 1.0 / 200.0;
+// Plain decoding is measured again after this many rounds without it: it is what all else is
+// compared with.
+constexpr int32_t kPlainInterval = 64;
 constexpr double kCostWeight = 0.2;        // of a new measurement
 constexpr double kOutlierFactor = 3.0;     // a measurement is clamped to this times the average
 constexpr int32_t kFirstProbeInterval = 8;
@@ -48,22 +53,25 @@ double DraftLengthPolicy::TargetCost(int32_t rows) const {
 }
 
 double DraftLengthPolicy::Rate(const Source& source, int32_t k) const {
+  double accepted = kPriorAccepted;
+  double tried = kPriorTried;
+  for (const Depth& depth : source.depths) {
+    accepted += depth.accepted;
+    tried += depth.tried;
+  }
+  const double pooled = accepted / tried;
   double tokens = 1.0;
   double survival = 1.0;
-  for (int32_t i = 0; i < k; ++i) {
-    // A depth not seen yet does as well as the one before it.
-    const size_t depth = std::min(static_cast<size_t>(i),
-                                  source.tried.empty() ? 0 : source.tried.size() - 1);
-    const double accepted = source.tried.empty() ? 0.0 : source.accepted[depth];
-    const double tried = source.tried.empty() ? 0.0 : source.tried[depth];
-    survival *= (accepted + kPriorAccepted) / (tried + kPriorTried);
+  for (size_t i = 0; i < static_cast<size_t>(k); ++i) {
+    const Depth depth = i < source.depths.size() ? source.depths[i] : Depth();
+    survival *= (depth.accepted + kPooledWeight * pooled) / (depth.tried + kPooledWeight);
     tokens += survival;
   }
   return tokens / (TargetCost(1 + k) + k * std::max(source.draft_us_per_token, 0.0));
 }
 
 int32_t DraftLengthPolicy::Choose(DraftSourceKind kind, int32_t max_k) {
-  if (max_k <= 0) return 0;
+  if (max_k <= 0 || rounds_since_plain_ >= kPlainInterval) return 0;
   Source& source = SourceFor(kind);
   const double plain = Rate(source, 0);
   int32_t best = 0;
@@ -93,20 +101,25 @@ void DraftLengthPolicy::Observe(const Round& round) {
   const auto rows = static_cast<size_t>(round.drafted) + 1;
   if (target_us_.size() <= rows) target_us_.resize(rows + 1, -1.0);
   Update(target_us_[rows], static_cast<double>(round.verify_us));
-  if (round.drafted == 0) return;
+  ++rounds_since_plain_;
+  if (round.drafted == 0) {
+    rounds_since_plain_ = 0;
+    return;
+  }
 
   Source& source = SourceFor(round.source);
   Update(source.draft_us_per_token,
          static_cast<double>(round.draft_us) / static_cast<double>(round.drafted));
-  const auto depths = static_cast<size_t>(round.drafted);
-  if (source.tried.size() < depths) {
-    source.tried.resize(depths, 0.0);
-    source.accepted.resize(depths, 0.0);
+  const auto drafted = static_cast<size_t>(round.drafted);
+  const auto accepted = static_cast<size_t>(round.accepted);
+  if (source.depths.size() < drafted) source.depths.resize(drafted);
+  for (Depth& depth : source.depths) {
+    depth.tried *= kDecay;
+    depth.accepted *= kDecay;
   }
-  for (size_t i = 0; i < depths && i <= static_cast<size_t>(round.accepted); ++i) {
-    const bool accepted = i < static_cast<size_t>(round.accepted);
-    source.tried[i] = source.tried[i] * kDecay + 1.0;
-    source.accepted[i] = source.accepted[i] * kDecay + (accepted ? 1.0 : 0.0);
+  for (size_t i = 0; i < drafted && i <= accepted; ++i) {
+    source.depths[i].tried += 1.0;
+    if (i < accepted) source.depths[i].accepted += 1.0;
   }
 }
 

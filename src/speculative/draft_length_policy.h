@@ -30,10 +30,13 @@ class DraftLengthPolicy {
   void Observe(const Round& round);
 
  private:
+  // How often a token at this depth was reached and accepted; old rounds weigh less.
+  struct Depth {
+    double tried = 0;
+    double accepted = 0;
+  };
   struct Source {
-    // Conditional acceptance by depth: with priors, decayed.
-    std::vector<double> accepted;
-    std::vector<double> tried;
+    std::vector<Depth> depths;
     double draft_us_per_token = -1;  // negative: not seen yet
     int32_t rounds_until_probe = 0;
     int32_t probe_interval = 0;
@@ -45,6 +48,8 @@ class DraftLengthPolicy {
 
   std::array<Source, 2> sources_;
   std::vector<double> target_us_;  // element n: a forward over n rows; negative: not seen yet
+  // Large at first: what plain decoding costs is the first thing to know.
+  int32_t rounds_since_plain_ = 1 << 20;
 };
 
 }  // namespace foretoken

@@ -4,12 +4,15 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <vector>
 
 #include "base/macros.h"
 
 namespace foretoken {
 namespace {
+
+constexpr size_t kLanes = 8;
 
 double Probability(const Distribution& law, size_t token) {
   return token < law.size() ? law[token] : 0.0;
@@ -77,10 +80,18 @@ DrawWeights::DrawWeights(const Distribution& target_law, double scale,
     total_ = scale * (1 - Probability(target_law, static_cast<size_t>(drafted)));
     return;
   }
-  // Four sums in a fixed order: the additions of one sum wait for each other.
-  std::array<double, 4> sums{};
-  for (size_t t = 0; t < size(); ++t) sums[t % 4] += (*this)[t];
-  total_ = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  // The vocabulary is long and its rows are dense at worst: several sums, in a fixed order, because
+  // the additions of one wait for each other.
+  std::array<double, kLanes> sums{};
+  const size_t shared = std::min(size(), draft_law->size());
+  const size_t whole = shared - shared % kLanes;
+  for (size_t t = 0; t < whole; t += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      sums[lane] += std::max(0.0, scale * target_law[t + lane] - (*draft_law)[t + lane]);
+    }
+  }
+  for (size_t t = whole; t < size(); ++t) sums[t % kLanes] += (*this)[t];
+  total_ = std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
 double DrawWeights::operator[](size_t token) const {
@@ -98,16 +109,15 @@ bool UniformChooser::Accept(double probability) {
 TokenId UniformChooser::Draw(const DrawWeights& weights) {
   const double threshold = next_uniform_() * weights.total();
   double cumulative = 0;
-  TokenId last = -1;
   for (size_t t = 0; t < weights.size(); ++t) {
-    const double weight = weights[t];
-    if (!(weight > 0)) continue;
-    cumulative += weight;
-    last = static_cast<TokenId>(t);
-    if (cumulative > threshold) break;
+    cumulative += weights[t];
+    if (cumulative > threshold) return static_cast<TokenId>(t);
   }
   // By rounding the sum may end at or below the threshold; the last possible token takes the rest.
-  return last;
+  for (size_t t = weights.size(); t > 0; --t) {
+    if (weights[t - 1] > 0) return static_cast<TokenId>(t - 1);
+  }
+  return -1;
 }
 
 Result<RejectionOutcome> VerifyByTokenRejection(const RejectionInput& input,

@@ -62,20 +62,14 @@ void SuffixTrie::CountNode(uint32_t node, int32_t depth, size_t position) {
   nodes_[node].last = static_cast<uint32_t>(position);
   if (++nodes_[node].count != 2 || depth == max_depth_ || !is_growing_) return;
   // It repeats now, so what followed its first occurrence is laid out too.
-  const uint32_t child = Add(node, text_[earlier + 1], earlier + 1);
-  nodes_[node].best_child = child;
-  if (earlier + 1 == position) {
-    suffix_nodes_[static_cast<size_t>(depth) + 1] = child;  // the two overlap: "aa" within "aaa"
-  } else {
-    unlinked_.push_back(child);
-  }
+  nodes_[node].best_child = Add(node, text_[earlier + 1], earlier + 1);
 }
 
 void SuffixTrie::Append(TokenId token) {
   const size_t position = text_.size();
   text_.push_back(token);
-  // A token adds at most two nodes a level. All or nothing, so that every node's link exists.
-  is_growing_ = is_growing_ && nodes_.size() + 2 * static_cast<size_t>(max_depth_) <= max_nodes_;
+  // A token adds at most one node a level. All or nothing, so that every node's link exists.
+  is_growing_ = is_growing_ && nodes_.size() + static_cast<size_t>(max_depth_) <= max_nodes_;
   // Longest first: level d is made from level d - 1 as it was before this token.
   for (int32_t depth = max_depth_; depth >= 1; --depth) {
     const auto d = static_cast<size_t>(depth);
@@ -95,48 +89,44 @@ void SuffixTrie::Append(TokenId token) {
     const uint32_t best = nodes_[parent].best_child;
     if (best == 0 || nodes_[node].count >= nodes_[best].count) nodes_[parent].best_child = node;
   }
+  // A string that repeats has been at the end of the text since it was laid out, so it has a link.
   for (size_t d = 2; d < suffix_nodes_.size() && suffix_nodes_[d] != 0; ++d) {
     nodes_[suffix_nodes_[d]].link = suffix_nodes_[d - 1];
-  }
-  // Shortest first: a link leads to a child of the parent's link.
-  for (; !unlinked_.empty(); unlinked_.pop_back()) {
-    Node& node = nodes_[unlinked_.back()];
-    node.link = Find(nodes_[node.parent].link, node.token);
   }
 }
 
 std::optional<SuffixTrie::Walk> SuffixTrie::WalkFrom(int32_t match_tokens) const {
   if (match_tokens < 1 || match_tokens >= max_depth_) return std::nullopt;
   Walk walk;
-  walk.node = suffix_nodes_[static_cast<size_t>(match_tokens)];
-  walk.depth = match_tokens;
-  if (walk.node == 0 || nodes_[walk.node].count < 2) return std::nullopt;
+  walk.node_ = suffix_nodes_[static_cast<size_t>(match_tokens)];
+  walk.depth_ = match_tokens;
+  if (walk.node_ == 0 || nodes_[walk.node_].count < 2) return std::nullopt;
   return walk;
 }
 
 std::optional<SuffixTrie::Step> SuffixTrie::Advance(Walk& walk) const {
-  if (walk.is_unique) {
-    if (walk.next_position == text_.size()) return std::nullopt;
-    return Step{text_[walk.next_position++], 1.0};
+  if (walk.is_unique_) {
+    if (walk.next_position_ == text_.size()) return std::nullopt;
+    return Step{text_[walk.next_position_++], 1.0};
   }
-  if (walk.depth == max_depth_) {
-    walk.node = nodes_[walk.node].link;
-    --walk.depth;
+  if (walk.depth_ == max_depth_) {
+    walk.node_ = nodes_[walk.node_].link;
+    --walk.depth_;
   }
   // No child only where the trie has stopped growing.
-  const Node& context = nodes_[walk.node];
+  const Node& context = nodes_[walk.node_];
   if (context.best_child == 0) return std::nullopt;
   const Node& child = nodes_[context.best_child];
-  walk.node = context.best_child;
-  ++walk.depth;
-  walk.is_unique = child.count == 1;
-  walk.next_position = size_t{child.last} + 1;
+  walk.node_ = context.best_child;
+  ++walk.depth_;
+  walk.is_unique_ = child.count == 1;
+  walk.next_position_ = size_t{child.last} + 1;
   return Step{child.token, static_cast<double>(child.count) / context.count};
 }
 
 size_t SuffixTrie::memory_bytes() const {
   return text_.capacity() * sizeof(TokenId) + nodes_.capacity() * sizeof(Node) +
-         (slots_.capacity() + suffix_nodes_.capacity() + unlinked_.capacity()) * sizeof(uint32_t);
+         (slots_.capacity() + suffix_nodes_.capacity()) * sizeof(uint32_t);
 }
 
 }  // namespace foretoken

@@ -33,10 +33,10 @@ class SuffixTrie {
   class Walk {
    private:
     friend class SuffixTrie;
-    uint32_t node = 0;  // of the context while it occurs more than once
-    int32_t depth = 0;
-    bool is_unique = false;
-    size_t next_position = 0;  // in the text, once the context occurs only once
+    uint32_t node_ = 0;  // of the context while it occurs more than once
+    int32_t depth_ = 0;
+    bool is_unique_ = false;
+    size_t next_position_ = 0;  // in the text, once the context occurs only once
   };
 
   // A walk whose context is the last `match_tokens` tokens of the text; absent when they occur
@@ -63,7 +63,7 @@ class SuffixTrie {
     uint32_t count;       // occurrences of the string from the root to here
     uint32_t last;        // position in the text of the latest one's last token
     uint32_t best_child;  // what follows most often
-    uint32_t link;        // the node of this string without its first token
+    uint32_t link;        // once it repeats: the node of this string without its first token
   };
 
   uint32_t Find(uint32_t parent, TokenId token) const;
@@ -80,7 +80,6 @@ class SuffixTrie {
   std::vector<uint32_t> slots_;  // (parent, token) -> node: open addressing, a power of two
   // [max_depth + 1]: the node of the last d tokens, 0 where that string is not laid out.
   std::vector<uint32_t> suffix_nodes_;
-  std::vector<uint32_t> unlinked_;  // scratch of Append
 };
 
 }  // namespace foretoken

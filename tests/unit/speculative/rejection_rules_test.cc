@@ -476,7 +476,7 @@ TEST(UniformChooserTest, CertainDecisionsTakeNoUniform) {
 // mean of `cells` and a standard deviation of sqrt(2 cells).
 TEST(UniformChooserTest, DrawnOutputsFollowTheTargetsLaw) {
   WorldMaker maker(8);
-  constexpr int kSamples = 100000;
+  constexpr int kSamples = 50000;
   for (int trial = 0; trial < 4; ++trial) {
     const World world = maker.Make(3, 3, 0, [&](size_t, const Distribution& p) {
       Distribution q = maker.RandomLaw(p.size(), 0);

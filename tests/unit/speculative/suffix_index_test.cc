@@ -47,7 +47,7 @@ SuffixProposal ReferenceProposal(const Tokens& text, const SuffixIndexOptions& o
 TEST(SuffixIndexTest, ProposalsEqualASearchOfTheText) {
   std::mt19937 random(1);
   int proposed_tokens = 0;
-  for (int trial = 0; trial < 2000; ++trial) {
+  for (int trial = 0; trial < 700; ++trial) {
     SuffixIndexOptions options;
     options.max_depth = 3 + static_cast<int32_t>(random() % 10);
     options.min_match_tokens = 1 + static_cast<int32_t>(random() % 2);

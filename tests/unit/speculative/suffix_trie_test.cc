@@ -34,7 +34,7 @@ SuffixTrie TrieOf(const Tokens& text, int32_t max_depth) {
 TEST(SuffixTrieTest, EveryWalkEqualsASearchOfTheText) {
   std::mt19937 random(1);
   int steps = 0;
-  for (int trial = 0; trial < 1500; ++trial) {
+  for (int trial = 0; trial < 500; ++trial) {
     const int32_t max_depth = 2 + static_cast<int32_t>(random() % 9);
     const Tokens text = RandomText(random, 1 + random() % 90, 1 + trial % 5);
     SuffixTrie trie(max_depth, kManyNodes);
@@ -64,7 +64,7 @@ TEST(SuffixTrieTest, EveryWalkEqualsASearchOfTheText) {
       }
     }
   }
-  EXPECT_GT(steps, 200000);
+  EXPECT_GT(steps, 50000);
 }
 
 TEST(SuffixTrieTest, CountsOverlappingOccurrences) {
@@ -131,7 +131,7 @@ TEST(SuffixTrieTest, StopsGrowingAtItsNodeLimitAndKeepsWhatItKnows) {
       }
     }
   }
-  EXPECT_GT(trie.node_count(), static_cast<size_t>(kMaxNodes) - 32);
+  EXPECT_GT(trie.node_count(), static_cast<size_t>(kMaxNodes) - 16);
   EXPECT_EQ(trie.size_tokens(), text.size());
   EXPECT_GT(followed, 100u);
 }
