@@ -407,6 +407,10 @@ class LlamaModel : public LoadedModel {
     return LlamaBackend::Create(model_.get(), options);
   }
 
+  int32_t trained_context_tokens() const override {
+    return llama_model_n_ctx_train(model_.get());
+  }
+
   SamplingOptions RecommendedSampling(SamplingOptions base) const override {
     if (auto value = MetaNumber(LLAMA_MODEL_META_KEY_SAMPLING_TEMP)) {
       base.temperature = static_cast<float>(*value);

@@ -45,8 +45,8 @@ class LogitsRows {
 
 struct BackendDescription {
   int32_t vocabulary_size = 0;
-  int32_t context_tokens = 0;  // cells of the KV cache, shared by all sequences
-  int32_t max_batch_rows = 0;  // the most rows of one Decode
+  int32_t context_tokens = 0;   // cells of the KV cache, shared by all sequences
+  int32_t max_batch_rows = 0;   // the most rows of one Decode
   int32_t max_logits_rows = 0;  // the most rows of one Decode that may want logits
   int32_t max_sequences = 0;
   // Whether Truncate can cut committed tokens; probed at load. False for recurrent models, which

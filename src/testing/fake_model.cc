@@ -230,6 +230,7 @@ class FakeModel : public LoadedModel {
     return std::unique_ptr<ModelBackend>(
         std::make_unique<FakeBackend>(options_, options, control_));
   }
+  int32_t trained_context_tokens() const override { return options_.context_tokens; }
   SamplingOptions RecommendedSampling(SamplingOptions base) const override { return base; }
 
  private:

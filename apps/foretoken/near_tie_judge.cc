@@ -1,0 +1,208 @@
+#include "near_tie_judge.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "base/macros.h"
+#include "sampling/gumbel_noise.h"
+#include "sampling/sampler.h"
+#include "sampling/token_history.h"
+
+namespace foretoken {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr uint64_t kDefaultStream = 0;
+
+// Feeds a sequence and hands out the rows of its last forward.
+class Replay {
+ public:
+  explicit Replay(ModelBackend& backend) : backend_(backend) {}
+
+  // Every token's logits are asked for, as a verification does; the last one's only for a prompt.
+  Result<LogitsRows> Forward(std::span<const TokenId> tokens, bool all_logits) {
+    rows_.clear();
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      rows_.push_back({.token = tokens[i],
+                       .position = length_ + static_cast<int32_t>(i),
+                       .sequences = {kSequence},
+                       .wants_logits = all_logits || i + 1 == tokens.size()});
+    }
+    FORETOKEN_ASSIGN_OR_RETURN(const LogitsRows logits, backend_.Decode(rows_));
+    length_ += static_cast<int32_t>(tokens.size());
+    return logits;
+  }
+
+  Result<LogitsRows> Prefill(std::span<const TokenId> prompt) {
+    const auto chunk = static_cast<size_t>(backend_.description().max_batch_rows);
+    LogitsRows logits;
+    for (size_t begin = 0; begin < prompt.size(); begin += chunk) {
+      FORETOKEN_ASSIGN_OR_RETURN(
+          logits, Forward(prompt.subspan(begin, std::min(chunk, prompt.size() - begin)), false));
+    }
+    return logits;
+  }
+
+  Status Truncate(int32_t length) {
+    length_ = std::min(length_, length);
+    return backend_.Truncate(kSequence, length);
+  }
+  Status Drop() { return backend_.Drop(kSequence); }
+
+ private:
+  static constexpr SequenceId kSequence{0};
+  ModelBackend& backend_;
+  std::vector<BatchRow> rows_;
+  int32_t length_ = 0;
+};
+
+std::vector<float> Copy(std::span<const float> row) {
+  return {row.begin(), row.end()};
+}
+
+Result<std::vector<float>> PlainRow(ModelBackend& backend, const RunPair& runs, int32_t position) {
+  Replay replay(backend);
+  FORETOKEN_ASSIGN_OR_RETURN(LogitsRows logits, replay.Prefill(runs.prompt));
+  for (int32_t i = 0; i < position; ++i) {
+    FORETOKEN_ASSIGN_OR_RETURN(
+        logits, replay.Forward(std::span(runs.plain).subspan(static_cast<size_t>(i), 1), true));
+  }
+  std::vector<float> row = Copy(logits[logits.size() - 1]);
+  FORETOKEN_RETURN_IF_ERROR(replay.Drop());
+  return row;
+}
+
+Result<std::vector<float>> SpeculativeRow(ModelBackend& backend, const RunPair& runs,
+                                          int32_t position) {
+  Replay replay(backend);
+  FORETOKEN_ASSIGN_OR_RETURN(LogitsRows logits, replay.Prefill(runs.prompt));
+  const auto prompt_length = static_cast<int32_t>(runs.prompt.size());
+  const BackendDescription& limits = backend.description();
+  int32_t committed = runs.rounds.empty() ? position : runs.rounds.front().committed;
+  int32_t row = 0;  // of the last forward
+  for (size_t i = 1; i < runs.rounds.size() && committed <= position; ++i) {
+    const ForwardShape& round = runs.rounds[i];
+    const int32_t count =
+        std::min({std::max(round.rows, round.committed), limits.max_batch_rows,
+                  limits.max_logits_rows, limits.context_tokens - prompt_length - committed + 1});
+    // [last, drafts...]: what followed is the likeliest draft; past the end the last token repeats.
+    std::vector<TokenId> tokens;
+    for (int32_t j = committed - 1; j < committed - 1 + count; ++j) {
+      tokens.push_back(
+          runs.speculative[std::min(static_cast<size_t>(j), runs.speculative.size() - 1)]);
+    }
+    FORETOKEN_ASSIGN_OR_RETURN(logits, replay.Forward(tokens, true));
+    row = std::clamp(position - committed, 0, count - 1);
+    committed += round.committed;
+    // The last committed token is run by the next round.
+    if (committed <= position) {
+      FORETOKEN_RETURN_IF_ERROR(replay.Truncate(prompt_length + committed - 1));
+    }
+  }
+  if (committed <= position) {
+    return InternalError("the recorded rounds do not reach the position where the runs part");
+  }
+  std::vector<float> result = Copy(logits[row]);
+  FORETOKEN_RETURN_IF_ERROR(replay.Drop());
+  return result;
+}
+
+// Selection scores of a row; -infinity where a filter drops the token.
+Result<std::vector<double>> Scores(std::span<const float> logits, const TokenHistory& history,
+                                   const RunPair& runs, int64_t position) {
+  SamplingOptions sampling = runs.sampling;
+  const bool greedy = sampling.temperature == 0;
+  if (greedy) {
+    // The most likely token is that of the law at temperature 1, without noise and filters.
+    sampling.temperature = 1;
+    sampling.top_k = 0;
+    sampling.top_p = 1;
+    sampling.min_p = 0;
+  }
+  FORETOKEN_ASSIGN_OR_RETURN(
+      Sampler sampler, Sampler::Create(sampling, runs.seed, static_cast<int32_t>(logits.size())));
+  Distribution distribution;
+  FORETOKEN_RETURN_IF_ERROR(sampler.ComputeDistribution(logits, history, distribution));
+  const RowNoise noise(runs.seed, kDefaultStream, position);
+  std::vector<double> scores;
+  scores.reserve(distribution.size());
+  for (size_t token = 0; token < distribution.size(); ++token) {
+    const double score = std::log(distribution[token]);
+    scores.push_back(greedy ? score : score + noise.Gumbel(static_cast<TokenId>(token)));
+  }
+  return scores;
+}
+
+double LargestDifference(std::span<const double> a, std::span<const double> b) {
+  double largest = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (std::isfinite(a[i]) && std::isfinite(b[i])) {
+      largest = std::max(largest, std::abs(a[i] - b[i]));
+    }
+  }
+  return largest;
+}
+
+}  // namespace
+
+ForwardShape ShapeOfRound(const TokensEvent& event, int32_t draft_k) {
+  const auto committed = static_cast<int32_t>(event.tokens.size());
+  ForwardShape shape{.rows = committed, .committed = committed};
+  const auto is_corrected = [](const GeneratedToken& token) {
+    return token.origin == TokenOrigin::kCorrected;
+  };
+  if (std::any_of(event.tokens.begin(), event.tokens.end(), is_corrected)) {
+    // Beyond the corrected token at least one draft was in the forward.
+    shape.rows = std::max(committed, draft_k) + 1;
+  }
+  return shape;
+}
+
+std::optional<int32_t> FirstDifference(std::span<const TokenId> a, std::span<const TokenId> b) {
+  const auto [in_a, in_b] = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
+  if (in_a == a.end() && in_b == b.end()) return std::nullopt;
+  return static_cast<int32_t>(in_a - a.begin());
+}
+
+Result<NearTieVerdict> JudgeNearTie(ModelBackend& backend, const RunPair& runs) {
+  const std::optional<int32_t> difference = FirstDifference(runs.plain, runs.speculative);
+  if (!difference) return InvalidArgumentError("the runs do not differ");
+  NearTieVerdict verdict;
+  verdict.position = *difference;
+  const auto at = static_cast<size_t>(*difference);
+  if (at < runs.plain.size()) verdict.plain_token = runs.plain[at];
+  if (at < runs.speculative.size()) verdict.speculative_token = runs.speculative[at];
+  if (verdict.plain_token < 0 || verdict.speculative_token < 0) return verdict;
+
+  FORETOKEN_ASSIGN_OR_RETURN(const std::vector<float> plain_row,
+                             PlainRow(backend, runs, verdict.position));
+  // The prompt's own row has one shape only.
+  std::vector<float> speculative_row = plain_row;
+  if (verdict.position > 0) {
+    FORETOKEN_ASSIGN_OR_RETURN(speculative_row, SpeculativeRow(backend, runs, verdict.position));
+  }
+  TokenHistory history(runs.prompt);
+  for (size_t i = 0; i < at; ++i) history.AppendOutput(runs.plain[i]);
+  const auto position = static_cast<int64_t>(runs.prompt.size() + at);
+  FORETOKEN_ASSIGN_OR_RETURN(const std::vector<double> plain,
+                             Scores(plain_row, history, runs, position));
+  FORETOKEN_ASSIGN_OR_RETURN(const std::vector<double> speculative,
+                             Scores(speculative_row, history, runs, position));
+
+  const auto plain_token = static_cast<size_t>(verdict.plain_token);
+  const auto speculative_token = static_cast<size_t>(verdict.speculative_token);
+  verdict.score_gap = std::abs(plain[plain_token] - plain[speculative_token]);
+  verdict.shape_difference = LargestDifference(plain, speculative);
+  for (const size_t token : {plain_token, speculative_token}) {
+    if (std::isfinite(plain[token]) != std::isfinite(speculative[token])) {
+      verdict.shape_difference = kInfinity;
+    }
+  }
+  // Not a number (both tokens are dropped in the plain shape) excuses nothing.
+  verdict.excused = verdict.score_gap <= 2 * verdict.shape_difference;
+  return verdict;
+}
+
+}  // namespace foretoken

@@ -1,0 +1,36 @@
+#ifndef FORETOKEN_MODEL_CHILD_PROCESS_H_
+#define FORETOKEN_MODEL_CHILD_PROCESS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "foretoken/status.h"
+
+namespace foretoken {
+
+struct ChildCommand {
+  std::string executable;                // a path; PATH is not searched
+  std::vector<std::string> arguments;    // without the executable itself
+  std::vector<std::string> environment;  // "NAME=value", over the caller's own environment
+  int64_t timeout_ms = 60'000;           // > 0
+};
+
+// How a child ended: exactly one of the three.
+struct ChildOutcome {
+  bool timed_out = false;       // it was killed for it
+  int signal = 0;               // that killed it, or 0
+  int exit_code = 0;            // when neither of the above
+  std::string last_error_line;  // the last line of its standard error that is not empty
+};
+
+// Runs a program to its end, without a shell and without forking this process's image, with no
+// input, no output, no other open files and default signals; keeps the end of its standard error.
+// The child leads a process group of its own, which is killed when the time is over.
+// Any thread may call it; it blocks. NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED or INTERNAL
+// when the program cannot be started or its end cannot be learned.
+Result<ChildOutcome> RunChild(const ChildCommand& command);
+
+}  // namespace foretoken
+
+#endif  // FORETOKEN_MODEL_CHILD_PROCESS_H_

@@ -1,0 +1,179 @@
+#include "model/model_check.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include "base/log.h"
+#include "base/macros.h"
+#include "model/cache_files.h"
+#include "model/child_process.h"
+#include "model/file_identity.h"
+#include "model/gguf_model_check.h"
+#include "model/gguf_reader.h"
+
+namespace foretoken {
+namespace {
+
+constexpr const char* kProbeName = "foretoken-probe";
+constexpr int64_t kBaseTimeoutMs = 60'000;
+constexpr int64_t kTimeoutMsPerGib = 20'000;
+constexpr std::string_view kGoodVerdict = "OK";
+
+bool IsExecutable(const std::string& path) {
+  return access(path.c_str(), X_OK) == 0;
+}
+
+Result<std::string> FindProbe(const std::string& option) {
+  const char* variable = std::getenv("FORETOKEN_PROBE");
+  const bool has_variable = variable != nullptr && variable[0] != '\0';
+  if (!option.empty() || has_variable) {
+    // One that was asked for is used or refused, never replaced by another.
+    const std::string path = option.empty() ? variable : option;
+    if (IsExecutable(path)) return path;
+    return UnavailableError(
+        fmt::format("{}: {}; the path of {} is right", path, std::strerror(errno), kProbeName));
+  }
+  std::vector<std::string> places;
+  std::error_code error;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (!error) {
+    places.push_back(self.parent_path() / kProbeName);
+    places.push_back(self.parent_path() / "../libexec/foretoken" / kProbeName);
+  }
+  places.push_back(std::string(FORETOKEN_LIBEXEC_DIR) + "/" + kProbeName);
+  for (const std::string& place : places) {
+    if (IsExecutable(place)) return place;
+  }
+  return UnavailableError(fmt::format(
+      "{} is missing, without which no model is loaded: a new model file is first tried in a "
+      "process of its own. Looked for {}; FORETOKEN_PROBE names another place",
+      kProbeName, fmt::join(places, ", ")));
+}
+
+struct Verdict {
+  Status status;
+  bool keep = false;
+};
+
+// Deaths that a file can cause. SIGILL is not one: the build does not fit the machine.
+bool IsFault(int signal) {
+  return signal == SIGABRT || signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE;
+}
+
+// Verdicts that hold for the file and not for the moment.
+bool IsLasting(StatusCode code) {
+  return code == StatusCode::kDataLoss || code == StatusCode::kInvalidArgument ||
+         code == StatusCode::kFailedPrecondition || code == StatusCode::kUnimplemented;
+}
+
+std::string SignalName(int signal) {
+  const char* name = sigabbrev_np(signal);
+  return name != nullptr ? fmt::format("SIG{}", name) : fmt::format("signal {}", signal);
+}
+
+Verdict Judge(const std::string& path, const ChildOutcome& outcome, int64_t timeout_ms) {
+  const std::string& words = outcome.last_error_line;
+  const std::string said = words.empty() ? "" : ": " + words;
+  if (outcome.timed_out) {
+    return {DeadlineExceededError(fmt::format(
+        "{}: loading it for a trial was not done after {} s{}", path, timeout_ms / 1000, said))};
+  }
+  if (IsFault(outcome.signal)) {
+    return {DataLossError(fmt::format("{}: llama.cpp cannot load it: it died of {} in a trial{}. "
+                                      "The file is broken or of a kind that this version does not "
+                                      "know; fetch it again",
+                                      path, SignalName(outcome.signal), said)),
+            true};
+  }
+  if (outcome.signal == SIGILL) {
+    return {
+        InternalError(fmt::format("{}: the trial died of SIGILL: this build of {} is not for "
+                                  "this machine's processor",
+                                  path, kProbeName))};
+  }
+  if (outcome.signal != 0) {
+    return {ResourceExhaustedError(
+        fmt::format("{}: the trial was ended by {}, as happens when memory runs out{}", path,
+                    SignalName(outcome.signal), said))};
+  }
+  if (outcome.exit_code == 0) return {OkStatus(), true};
+  const int code = outcome.exit_code - kProbeExitCodeBase;
+  if (code > 0 && code <= static_cast<int>(StatusCode::kInternal)) {
+    const auto status_code = static_cast<StatusCode>(code);
+    return {Status(status_code, words.empty() ? path + ": the trial failed" : words),
+            IsLasting(status_code)};
+  }
+  return {InternalError(
+      fmt::format("{}: the trial ended with exit code {}{}", path, outcome.exit_code, said))};
+}
+
+// "OK", or the number of the code, a space and the message.
+std::string Serialise(const Status& status) {
+  if (status.ok()) return std::string(kGoodVerdict);
+  return fmt::format("{} {}", static_cast<int>(status.code()), status.message());
+}
+
+std::optional<Status> Deserialise(const std::string& text) {
+  if (text == kGoodVerdict) return OkStatus();
+  char* end = nullptr;
+  const long code = std::strtol(text.c_str(), &end, 10);
+  if (*end != ' ' || code <= 0 || code > static_cast<long>(StatusCode::kInternal)) {
+    return std::nullopt;
+  }
+  return Status(static_cast<StatusCode>(code), end + 1);
+}
+
+}  // namespace
+
+Status CheckModelFile(const std::string& path, const ModelCheckOptions& options) {
+  // The structure is checked every time: it takes milliseconds and finds a file that was cut since.
+  uint64_t file_bytes = 0;
+  {
+    FORETOKEN_ASSIGN_OR_RETURN(const GgufFile file, ReadGgufFile(path));
+    FORETOKEN_RETURN_IF_ERROR(CheckGgufModel(file));
+    file_bytes = file.file_bytes();
+  }
+  FORETOKEN_ASSIGN_OR_RETURN(const std::string hash,
+                             CachedSha256OfFile(path, options.hash_progress));
+  const auto cache = CacheDirectory();
+  const std::string directory = cache.ok() ? *cache + "/verdicts" : "";
+  const std::string key =
+      fmt::format("{} llama.cpp {} foretoken {}", hash, FORETOKEN_LLAMA_CPP_ID, FORETOKEN_VERSION);
+  if (cache.ok()) {
+    if (const auto kept = ReadCacheEntry(directory, key)) {
+      if (const auto status = Deserialise(*kept)) {
+        if (status->ok()) return OkStatus();
+        return Status(status->code(),
+                      fmt::format("{} (found earlier; delete {} to try again)", status->message(),
+                                  CacheEntryPath(directory, key)));
+      }
+    }
+  }
+  FORETOKEN_ASSIGN_OR_RETURN(const std::string probe, FindProbe(options.probe_path));
+  const auto gib = static_cast<int64_t>(file_bytes >> 30);
+  const int64_t timeout_ms =
+      options.timeout_ms > 0 ? options.timeout_ms : kBaseTimeoutMs + gib * kTimeoutMsPerGib;
+  ChildCommand command;
+  command.executable = probe;
+  command.arguments = {path};
+  command.environment = {"GGML_NO_BACKTRACE=1"};  // ggml's abort would start a debugger
+  command.timeout_ms = timeout_ms;
+  FORETOKEN_ASSIGN_OR_RETURN(const ChildOutcome outcome, RunChild(command));
+  const Verdict verdict = Judge(path, outcome, timeout_ms);
+  if (cache.ok() && verdict.keep) {
+    const Status written = WriteCacheEntry(directory, key, Serialise(verdict.status));
+    if (!written.ok()) Log(LogLevel::kWarning, "the next start tries again: " + written.message());
+  }
+  return verdict.status;
+}
+
+}  // namespace foretoken
