@@ -18,6 +18,7 @@ SIDE_LAYERS = {"fetch": {"base", "model"},
 # Sources whose test is elsewhere, and where.
 TESTED_ELSEWHERE = {
     "src/model/llama_backend.cc": "needs a model file: tests/model",
+    "src/model/default_loader.cc": "needs a model file: tests/model",
     "src/model/chat_template.cc": "needs a model file: tests/model",
 }
 # Layers without a mirrored test each.
@@ -38,8 +39,8 @@ SKIPPED_FOLDERS = {".git", "build", "__pycache__"}
 # In pieces, so that this file does not hold what it looks for.
 CONFLICT = re.compile(r"^(?:<{7}|>{7}) ")
 LEFT_OVER = re.compile(r"\b(?:TO" r"DO|FIX" r"ME)\b")
-MACHINE_PATH = re.compile(r"(?<![\w./-])/(?:wo" r"rk|ro" r"ot)/|(?<![\w./-])/ho" r"me/\w"
-                          r"|\.\./sha" r"red\b")
+MACHINE_PATH = re.compile(r"\.\./sha" r"red\b|(?<![\w./-])(?:/wo" r"rk/|/ro" r"ot/|"
+                          + re.escape(f"{pathlib.Path.home()}/") + ")")
 REGISTRY_HOST = re.compile(r"\b(?:py" r"pi\.org|files\.python" r"hosted\.org|crates" r"\.io"
                            r"|registry\.npm" r"js\.org|deb\.deb" r"ian\.org)\b")
 
@@ -171,12 +172,9 @@ def check_mirrored_tests(tree):
 
 
 def guard_of(name):
-    """The path below src, apps or include/foretoken: FORETOKEN_BASE_LOG_H_ for src/base/log.h."""
-    parts = name.split("/")
-    if parts[0] in ("src", "apps"):
-        parts = parts[1:]
-    elif parts[0] == "include":
-        parts = parts[2:]
+    """The path below its top folder (of include/foretoken, below that): FORETOKEN_BASE_LOG_H_ for
+    src/base/log.h, FORETOKEN_UNIT_BASE_HELPER_H_ for tests/unit/base/helper.h."""
+    parts = name.split("/")[2 if name.startswith("include/") else 1:]
     return "FORETOKEN_" + re.sub(r"[^A-Za-z0-9]", "_", "/".join(parts)).upper() + "_"
 
 

@@ -1,5 +1,5 @@
-#ifndef FORETOKEN_TESTS_HEADERS_UMBRELLA_OTHER_H_
-#define FORETOKEN_TESTS_HEADERS_UMBRELLA_OTHER_H_
+#ifndef FORETOKEN_HEADERS_UMBRELLA_OTHER_H_
+#define FORETOKEN_HEADERS_UMBRELLA_OTHER_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -15,4 +15,4 @@ int32_t OtherSourcesMaxTokens();
 
 }  // namespace foretoken
 
-#endif  // FORETOKEN_TESTS_HEADERS_UMBRELLA_OTHER_H_
+#endif  // FORETOKEN_HEADERS_UMBRELLA_OTHER_H_
