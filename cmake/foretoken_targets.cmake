@@ -9,7 +9,8 @@ add_library(foretoken_flags INTERFACE)
 # -ffp-contract=off: sampling promises the same bits from every compiler; an FMA is written std::fma.
 target_compile_options(foretoken_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -ffp-contract=off
-  $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>
+  -Wno-missing-field-initializers  # option structs are written with what differs from the defaults
+  $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety;-Wreserved-identifier>
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # false positives on std::string (GCC bug 105651)
   $<$<BOOL:${FORETOKEN_WERROR}>:-Werror>)
 if(FORETOKEN_ARCH)
@@ -25,10 +26,16 @@ target_include_directories(foretoken_flags INTERFACE
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src>)
 
 # foretoken_library(<name> SOURCES <files> [DEPS <targets>] [PRIVATE_DEPS <targets>])
+# Those of src/, less src/testing and src/fetch (the executable's downloads), make up the installed
+# library; see install.cmake.
 function(foretoken_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC foretoken_flags ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
+  file(RELATIVE_PATH layer ${PROJECT_SOURCE_DIR}/src ${CMAKE_CURRENT_SOURCE_DIR})
+  if(NOT layer MATCHES "^(\\.\\.|testing|fetch)")
+    set_property(GLOBAL APPEND PROPERTY FORETOKEN_LAYER_TARGETS ${name})
+  endif()
 endfunction()
 
 # foretoken_test(<name> SOURCES <files> DEPS <targets> [LABELS <labels>] [TIMEOUT <seconds>])
@@ -48,9 +55,40 @@ function(foretoken_test name)
     PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
 endfunction()
 
+# foretoken_pytest(<name> FILE <file> [ENVIRONMENT <NAME=value>] [LABELS <labels>]
+#                  [TIMEOUT <seconds>]): a file of pytest tests as one ctest entry.
+function(foretoken_pytest name)
+  cmake_parse_arguments(ARG "" "FILE;TIMEOUT" "ENVIRONMENT;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS unit)
+  endif()
+  add_test(NAME ${name}
+    COMMAND ${FORETOKEN_PYTHON} -m pytest -q -p no:cacheprovider ${CMAKE_CURRENT_SOURCE_DIR}/${ARG_FILE})
+  set_tests_properties(${name} PROPERTIES
+    ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;${ARG_ENVIRONMENT}" LABELS "${ARG_LABELS}"
+    TIMEOUT ${ARG_TIMEOUT})
+endfunction()
+
 # foretoken_bench(<name> SOURCES <files> DEPS <targets>): a Google Benchmark executable.
 function(foretoken_bench name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE foretoken_flags ${ARG_DEPS} benchmark::benchmark)
+endfunction()
+
+# foretoken_fuzz(<name> SOURCES <files> COVERED <sources under test> DEPS <targets>)
+# A libFuzzer program whose covered sources are compiled again, instrumented, and a ctest entry
+# (label fuzz) that gives it a fixed number of inputs. By hand: <program> -max_total_time=600 <folder>
+function(foretoken_fuzz name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;COVERED;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES} ${ARG_COVERED})
+  target_link_libraries(${name} PRIVATE foretoken_flags ${ARG_DEPS})
+  set(flags -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -g1)
+  target_compile_options(${name} PRIVATE ${flags})
+  target_link_options(${name} PRIVATE ${flags})
+  add_test(NAME ${name} COMMAND ${name} -seed=1 -runs=20000 -max_total_time=20 -print_final_stats=1)
+  set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT 120)
 endfunction()

@@ -1,6 +1,7 @@
 # Finds the pinned llama.cpp sources in the dependency cache, builds them there once per
 # (version, compiler, flags, CPU features) and imports the result as foretoken::llama_cpp.
-# scripts/bootstrap fetches the sources; FORETOKEN_LLAMA_CPP_DIR names a checkout instead.
+# scripts/bootstrap fetches the sources; FORETOKEN_LLAMA_CPP_DIR names a checkout instead, which is
+# brought up to date at every configure, because it may have been edited.
 
 if(DEFINED ENV{XDG_CACHE_HOME} AND NOT "$ENV{XDG_CACHE_HOME}" STREQUAL "")
   set(FORETOKEN_CACHE_DIR "$ENV{XDG_CACHE_HOME}/foretoken")
@@ -32,27 +33,39 @@ endif()
 set(llama_cpp_cxx c++)
 set(llama_cpp_cc cc)
 execute_process(COMMAND ${llama_cpp_cxx} --version OUTPUT_VARIABLE compiler_id)
+string(APPEND compiler_id "$ENV{CFLAGS}$ENV{CXXFLAGS}")  # the environment's flags apply to it too
 set(cpu_id "${FORETOKEN_ARCH}")
 if(FORETOKEN_ARCH STREQUAL "native")
   file(STRINGS /proc/cpuinfo cpu_flags REGEX "^(flags|Features)" LIMIT_COUNT 1)
   string(APPEND cpu_id "${cpu_flags}")
   set(llama_cpp_arch_args -DGGML_NATIVE=ON)
-else()
-  # GGML_NATIVE=OFF is ggml's x86-64-v3 level: AVX2, FMA, F16C and BMI2.
+elseif(FORETOKEN_ARCH STREQUAL "x86-64-v3")
+  # Each one by name: ggml's defaults for them depend on SOURCE_DATE_EPOCH, which packagers set.
   set(llama_cpp_arch_args -DGGML_NATIVE=OFF)
+  foreach(feature SSE42 AVX AVX2 BMI2 FMA F16C)
+    list(APPEND llama_cpp_arch_args -DGGML_${feature}=ON)
+  endforeach()
+  string(APPEND cpu_id "${llama_cpp_arch_args}")
+else()
+  message(FATAL_ERROR "FORETOKEN_ARCH is \"${FORETOKEN_ARCH}\": llama.cpp is built for \"native\" or "
+                      "\"x86-64-v3\" only")
 endif()
 file(SHA256 ${PROJECT_SOURCE_DIR}/cmake/llama_cpp_build/CMakeLists.txt recipe_id)
 string(SHA256 key "${source_id};${compiler_id};${cpu_id};${FORETOKEN_CUDA};${recipe_id}")
 string(SUBSTRING ${key} 0 16 key)
 set(llama_cpp_build ${FORETOKEN_CACHE_DIR}/build/llama.cpp-${LLAMA_CPP_PIN_version}-${key})
 
-if(NOT EXISTS ${llama_cpp_build}/done)
+if(FORETOKEN_LLAMA_CPP_DIR OR NOT EXISTS ${llama_cpp_build}/done)
   # Two builds may start at once; the second waits and finds the first one's result.
   file(MAKE_DIRECTORY ${llama_cpp_build})
-  file(LOCK ${llama_cpp_build}.lock GUARD FILE)
+  file(LOCK ${llama_cpp_build}.lock GUARD FILE TIMEOUT 0 RESULT_VARIABLE lock_error)
+  if(lock_error)
+    message(STATUS "Another build of llama.cpp is under way in ${llama_cpp_build}: waiting for it")
+    file(LOCK ${llama_cpp_build}.lock GUARD FILE)
+  endif()
 endif()
-if(NOT EXISTS ${llama_cpp_build}/done)
-  message(STATUS "Building llama.cpp ${LLAMA_CPP_PIN_version} once into ${llama_cpp_build} "
+if(FORETOKEN_LLAMA_CPP_DIR OR NOT EXISTS ${llama_cpp_build}/done)
+  message(STATUS "Building llama.cpp ${LLAMA_CPP_PIN_version} into ${llama_cpp_build} "
                  "(a few minutes; later builds reuse it)")
   cmake_host_system_information(RESULT cores QUERY NUMBER_OF_LOGICAL_CORES)
   execute_process(

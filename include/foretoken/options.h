@@ -17,10 +17,10 @@ using TokenId = int32_t;
 // How the next token is chosen from a row of logits. The order of processing is fixed: penalties,
 // bias, temperature, top-k, top-p, min-p; see docs/sampling.md.
 struct SamplingOptions {
-  float temperature = 1.0f;         // >= 0; 0 takes the most likely token
-  int32_t top_k = 0;                // >= 0; keep the k most likely tokens; 0 keeps all
-  float top_p = 1.0f;               // 0 < p <= 1; keep the smallest set of at least this probability
-  float min_p = 0.0f;               // 0 <= p <= 1; drop tokens below p times the most likely one
+  float temperature = 1.0f;  // >= 0; 0 takes the most likely token
+  int32_t top_k = 0;         // >= 0; keep the k most likely tokens; 0 keeps all
+  float top_p = 1.0f;        // 0 < p <= 1; keep the smallest set of at least this probability
+  float min_p = 0.0f;        // 0 <= p <= 1; drop tokens below p times the most likely one
   float repetition_penalty = 1.0f;  // > 0; on tokens of prompt and output; 1 is none
   float frequency_penalty = 0.0f;   // -2 to 2; per occurrence in the output
   float presence_penalty = 0.0f;    // -2 to 2; once if it occurs in the output

@@ -2,6 +2,7 @@
 #define FORETOKEN_RUNTIME_MANAGER_H_
 
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -26,6 +27,9 @@ class TenantRuntime {
   // OK when a draft model is configured and can run, otherwise the reason why not: then the sources
   // that need no model go on, or plain decoding does.
   virtual Status draft_ready() const = 0;
+
+  // The sampling settings the target's file recommends, over the defaults.
+  virtual SamplingOptions recommended_sampling() const = 0;
 
   // Starts a generation. Errors that the request itself carries (options, an over-long prompt, no
   // chat template) come back here; later ones in the stream's FinishedEvent.

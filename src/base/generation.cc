@@ -4,28 +4,38 @@ namespace foretoken {
 
 std::string_view TokenOriginName(TokenOrigin origin) {
   switch (origin) {
-    case TokenOrigin::kPlain: return "plain";
-    case TokenOrigin::kAccepted: return "accepted";
-    case TokenOrigin::kCorrected: return "corrected";
-    case TokenOrigin::kBonus: return "bonus";
+    case TokenOrigin::kPlain:
+      return "plain";
+    case TokenOrigin::kAccepted:
+      return "accepted";
+    case TokenOrigin::kCorrected:
+      return "corrected";
+    case TokenOrigin::kBonus:
+      return "bonus";
   }
   return "unknown";
 }
 
 std::string_view FinishReasonName(FinishReason reason) {
   switch (reason) {
-    case FinishReason::kStop: return "stop";
-    case FinishReason::kLength: return "length";
-    case FinishReason::kCancelled: return "cancelled";
-    case FinishReason::kError: return "error";
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kCancelled:
+      return "cancelled";
+    case FinishReason::kError:
+      return "error";
   }
   return "unknown";
 }
 
 std::string_view DraftSourceKindName(DraftSourceKind kind) {
   switch (kind) {
-    case DraftSourceKind::kDraftModel: return "draft";
-    case DraftSourceKind::kSuffix: return "suffix";
+    case DraftSourceKind::kDraftModel:
+      return "draft";
+    case DraftSourceKind::kSuffix:
+      return "suffix";
   }
   return "unknown";
 }

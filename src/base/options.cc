@@ -71,8 +71,7 @@ Status Validate(const GenerateOptions& o) {
     check.Require(!stop.empty(), "a stop string is empty; leave it out instead");
   }
   if (o.logprobs) {
-    check.Range("logprobs", *o.logprobs, *o.logprobs >= 0 && *o.logprobs <= 20,
-                "between 0 and 20");
+    check.Range("logprobs", *o.logprobs, *o.logprobs >= 0 && *o.logprobs <= 20, "between 0 and 20");
   }
   check.Also(Validate(o.sampling));
   if (o.speculation) check.Also(Validate(*o.speculation));

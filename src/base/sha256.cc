@@ -62,8 +62,8 @@ Result<std::string> Sha256OfFile(const std::string& path,
     total += got;
     if (progress) progress(total);
   }
-  if (std::ferror(file.get())) return InternalError(path + ": read error after " +
-                                                    std::to_string(total) + " bytes");
+  if (std::ferror(file.get()))
+    return InternalError(path + ": read error after " + std::to_string(total) + " bytes");
   return hash.HexDigest();
 }
 

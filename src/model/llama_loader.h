@@ -7,7 +7,9 @@
 
 namespace foretoken {
 
-// Loads with llama.cpp and without CheckModelFile: a broken file may end the process.
+// Loads GGUF files with llama.cpp, as they are: a corrupt file can end the process, so callers
+// that do not trust a file check it first (model_check.h). Weights are memory-mapped where the
+// kernels in use do not want them repacked. Each Load is a copy of its own; sharing is above.
 std::unique_ptr<ModelLoader> NewLlamaLoader();
 
 }  // namespace foretoken

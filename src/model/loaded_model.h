@@ -1,7 +1,6 @@
 #ifndef FORETOKEN_MODEL_LOADED_MODEL_H_
 #define FORETOKEN_MODEL_LOADED_MODEL_H_
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -23,12 +22,12 @@ struct BackendOptions {
   int32_t max_logits_rows = 64;
   int32_t threads = 0;  // 0: the machine's physical cores
   // Asked between the operations of a forward; true ends it with CANCELLED. May be empty.
-  std::function<bool()> should_abort;
+  std::function<bool()> should_abort = {};
 };
 
 // The weights and the vocabulary of one model file, in memory once for everyone who names it.
-// Immutable; any thread may call it. Back ends hold a reference to it.
-class LoadedModel : public std::enable_shared_from_this<LoadedModel> {
+// Immutable; any thread may call it. It must outlive its back ends.
+class LoadedModel {
  public:
   virtual ~LoadedModel() = default;
 
@@ -38,8 +37,8 @@ class LoadedModel : public std::enable_shared_from_this<LoadedModel> {
   virtual Result<std::string> RenderChat(std::span<const ChatMessage> messages) const = 0;
   // A KV cache and compute buffers of its own over the shared weights.
   virtual Result<std::unique_ptr<ModelBackend>> NewBackend(const BackendOptions& options) = 0;
-  // SHA-256 of the file, 64 lower-case hexadecimal digits.
-  virtual const std::string& content_hash() const = 0;
+  // The longest context the model was trained for; 0: unknown.
+  virtual int32_t trained_context_tokens() const = 0;
   // The sampling settings the file recommends, over the defaults of `base`.
   virtual SamplingOptions RecommendedSampling(SamplingOptions base) const = 0;
 };

@@ -15,7 +15,8 @@ struct RowLogprobs {
 };
 
 // Log-softmax of an unprocessed row, in one fixed summation order: the same bits everywhere.
-// Precondition: `chosen` is inside the row. `top_count` is cut to the row's length.
+// NaN counts as -infinity, +infinity as the largest finite value; a token that cannot occur has
+// -infinity. Precondition: `chosen` is inside the row. `top_count` is cut to the row's length.
 RowLogprobs ComputeLogprobs(std::span<const float> logits, TokenId chosen, int32_t top_count);
 
 }  // namespace foretoken

@@ -41,9 +41,18 @@ TEST(OptionsTest, BadValuesNameTheirField) {
       {"frequency_penalty", [](auto& o) { o.sampling.frequency_penalty = 3; }},
       {"frequency_penalty", [](auto& o) { o.sampling.frequency_penalty = kNan; }},
       {"presence_penalty", [](auto& o) { o.sampling.presence_penalty = -3; }},
-      {"logit_bias", [](auto& o) { o.sampling.logit_bias = {{1, 101.0f}}; }},
-      {"logit_bias", [](auto& o) { o.sampling.logit_bias = {{1, kNan}}; }},
-      {"logit_bias token", [](auto& o) { o.sampling.logit_bias = {{-1, 1.0f}}; }},
+      {"logit_bias",
+       [](auto& o) {
+         o.sampling.logit_bias = {{1, 101.0f}};
+       }},
+      {"logit_bias",
+       [](auto& o) {
+         o.sampling.logit_bias = {{1, kNan}};
+       }},
+      {"logit_bias token",
+       [](auto& o) {
+         o.sampling.logit_bias = {{-1, 1.0f}};
+       }},
       {"max_tokens", [](auto& o) { o.max_tokens = 0; }},
       {"logprobs", [](auto& o) { o.logprobs = 21; }},
       {"logprobs", [](auto& o) { o.logprobs = -1; }},
