@@ -174,6 +174,7 @@ bool Conversation::Reply(const std::string& user) {
   }
   context_full_ = finish.reason == FinishReason::kLength &&
                   finish.usage.completion_tokens < options_.max_tokens;
+  if (context_full_) PrintNote("The context is full: the answer is cut. Old turns make room now.");
   history_.Commit(user, std::move(answer.result.text));
   return true;
 }

@@ -59,7 +59,7 @@ std::string ProgressBar::Text(uint64_t done_bytes, uint64_t total_bytes, int col
 }
 
 void ProgressBar::Update(uint64_t done_bytes, uint64_t total_bytes, Clock::time_point now) {
-  constexpr auto kWindow = std::chrono::seconds(10);
+  constexpr auto kWindow = std::chrono::seconds(20);
   constexpr auto kRedraw = std::chrono::milliseconds(100);
   constexpr auto kLineInterval = std::chrono::seconds(5);
   // Starting again from nothing makes the old samples wrong.

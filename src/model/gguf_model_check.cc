@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <deque>
 #include <initializer_list>
@@ -44,6 +45,7 @@ class ModelChecker {
     FORETOKEN_RETURN_IF_ERROR(CheckHeads());
     FORETOKEN_RETURN_IF_ERROR(CheckExperts());
     FORETOKEN_RETURN_IF_ERROR(CheckRope());
+    FORETOKEN_RETURN_IF_ERROR(CheckNorms());
     FORETOKEN_RETURN_IF_ERROR(CheckTokenizer());
     return CheckTensors();
   }
@@ -86,6 +88,7 @@ class ModelChecker {
   Status CheckHeads() const;
   Status CheckExperts() const;
   Status CheckRope() const;
+  Status CheckNorms() const;
   Status CheckTokenizer();
   Status CheckTokens(const std::vector<std::string_view>& tokens) const;
   Status CheckByteTokens(const std::vector<std::string_view>& tokens) const;
@@ -223,6 +226,22 @@ Status ModelChecker::CheckRope() const {
   if (std::find(kKnown.begin(), kKnown.end(), value) == kKnown.end()) {
     return Wrong(file_, fmt::format("key '{}' is '{}'; none, linear, yarn or longrope is right",
                                     key, value));
+  }
+  return OkStatus();
+}
+
+// ggml asserts it in the first forward.
+Status ModelChecker::CheckNorms() const {
+  for (const char* suffix : {"attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon",
+                             "attention.group_norm_epsilon"}) {
+    const std::string key = Key(suffix);
+    if (!file_.Has(key)) continue;
+    const double value = file_.GetFloat(key).value_or(-1);
+    if (!(value >= 0) || !std::isfinite(value)) {
+      return Wrong(file_, fmt::format("key '{}' is {}; a float of 0 or more is right", key,
+                                      file_.GetFloat(key) ? fmt::format("{}", value)
+                                                          : std::string("of another type")));
+    }
   }
   return OkStatus();
 }

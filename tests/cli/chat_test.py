@@ -87,15 +87,15 @@ def test_lines_are_edited_and_joined_and_remembered(state, tmp_path):
 
 
 def test_a_full_context_forgets_the_oldest_turns(state):
-    with chat(state, "-n", "40", "--context", "128", "--ignore-end-of-text") as terminal:
-        for number in range(4):
+    with chat(state, "-n", "8", "--context", "256", "--ignore-end-of-text") as terminal:
+        for number in range(3):
             terminal.expect(PROMPT)
-            terminal.send(f"Question {number}: what is the capital of France?\r")
+            terminal.send(f"Question {number}: {'word ' * 70}\r")
             terminal.expect(r"\[\d+ tokens?")
         assert "context is full" in terminal.seen
         terminal.expect(PROMPT)
-        terminal.send("word " * 200 + "\r")
-        terminal.expect(r"foretoken: .*128")
+        terminal.send("word " * 300 + "\r")
+        terminal.expect(r"foretoken: .*256")
         terminal.expect(PROMPT)
         terminal.send("/exit\r")
         assert terminal.wait() == 0

@@ -137,16 +137,17 @@ TEST(LlamaSamplerOracleTest, OurProcessingEqualsItsChain) {
         mass_of_differences += ours[token] + theirs;
       } else {
         // Where an edge differs, so does the normalisation, by as much.
-        ASSERT_NEAR(ours[token], theirs, 5e-6 * theirs + 2e-5 * theirs * (test.options.top_p < 1))
+        const double tolerance = test.options.top_p < 1 ? 1e-4 : 5e-6;
+        ASSERT_NEAR(ours[token], theirs, tolerance * theirs)
             << Describe(test) << " token " << token;
       }
     }
-    // Their cumulative sum is of floats: where top-p ends within its rounding error of a token's
-    // edge, that token may be in or out. Nothing else may differ.
+    // Their sums are of up to 32,000 floats: where top-p ends within their rounding error of a
+    // token's edge, that token may be in or out. Nothing else may differ.
     if (mass_of_differences > 0) {
       ++rows_at_an_edge;
       EXPECT_LT(test.options.top_p, 1) << Describe(test);
-      EXPECT_LT(mass_of_differences, 1e-5) << Describe(test);
+      EXPECT_LT(mass_of_differences, 1e-4) << Describe(test);
     }
   }
   RecordProperty("rows_at_an_edge", rows_at_an_edge);

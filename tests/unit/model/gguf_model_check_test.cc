@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -119,6 +120,12 @@ INSTANTIATE_TEST_SUITE_P(
                      w.SetUint32("llama.expert_group_count", 3);
                      w.SetUint32("llama.expert_group_used_count", 1);
                    }},
+        WrongModel{"epsilon' is -1; a float of 0 or more",
+                   [](W& w) { w.SetFloat("llama.attention.layer_norm_rms_epsilon", -1); }},
+        WrongModel{"epsilon' is nan",
+                   [](W& w) { w.SetFloat("llama.attention.layer_norm_epsilon", NAN); }},
+        WrongModel{"epsilon' is of another type",
+                   [](W& w) { w.SetUint32("llama.attention.group_norm_epsilon", 1); }},
         WrongModel{"'llama.rope.scaling.type' is 'odd'",
                    [](W& w) { w.SetString("llama.rope.scaling.type", "odd"); }}));
 
