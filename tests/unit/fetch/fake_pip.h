@@ -1,5 +1,5 @@
-#ifndef FORETOKEN_TESTS_UNIT_FETCH_FAKE_PIP_H_
-#define FORETOKEN_TESTS_UNIT_FETCH_FAKE_PIP_H_
+#ifndef FORETOKEN_UNIT_FETCH_FAKE_PIP_H_
+#define FORETOKEN_UNIT_FETCH_FAKE_PIP_H_
 
 #include <filesystem>
 #include <sstream>
@@ -76,4 +76,4 @@ cp "$here/shelf/$1" "$dest/$1-py3-none-any.whl"
 
 }  // namespace foretoken
 
-#endif  // FORETOKEN_TESTS_UNIT_FETCH_FAKE_PIP_H_
+#endif  // FORETOKEN_UNIT_FETCH_FAKE_PIP_H_

@@ -1,5 +1,5 @@
-#ifndef FORETOKEN_TESTS_UNIT_FETCH_TEST_WHEEL_H_
-#define FORETOKEN_TESTS_UNIT_FETCH_TEST_WHEEL_H_
+#ifndef FORETOKEN_UNIT_FETCH_TEST_WHEEL_H_
+#define FORETOKEN_UNIT_FETCH_TEST_WHEEL_H_
 
 #include <gtest/gtest.h>
 #include <zip.h>
@@ -24,4 +24,4 @@ inline void WriteWheel(const std::string& path, const std::string& member,
 
 }  // namespace foretoken
 
-#endif  // FORETOKEN_TESTS_UNIT_FETCH_TEST_WHEEL_H_
+#endif  // FORETOKEN_UNIT_FETCH_TEST_WHEEL_H_
