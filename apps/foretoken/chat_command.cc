@@ -154,7 +154,8 @@ bool Conversation::Reply(const std::string& user) {
   }
   Answer answer;
   {
-    const InterruptScope scope(watcher_, [&] { (*stream)->Cancel(); });
+    const InterruptScope scope(
+        watcher_, [&] { (*stream)->Cancel(); }, /*repeats=*/true);
     answer = ReadAnswer(**stream, show_ ? AnswerView::kOrigins : AnswerView::kText);
   }
   if (answer.output.ok()) answer.output = WriteOutput("\n");
@@ -200,6 +201,7 @@ int Chat(const ChatFlags& flags) {
   auto tenant = (*manager)->AddTenant(std::move(config).value());
   if (!tenant.ok()) return fail(tenant.status());
   const std::unique_ptr<LineReader> reader = NewLineReader(watcher, DefaultHistoryFile());
+  if (reader->interactive()) watcher.IgnoreOutsideScopes();
   return Conversation(**tenant, flags, *reader, watcher).Run();
 }
 

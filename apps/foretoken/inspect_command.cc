@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/macros.h"
@@ -16,7 +17,9 @@
 #include "model/file_identity.h"
 #include "model/gguf_model_check.h"
 #include "model/gguf_reader.h"
+#include "model/model_catalogue.h"
 #include "model/model_facts.h"
+#include "model/model_store.h"
 
 namespace foretoken {
 namespace {
@@ -33,7 +36,9 @@ struct InspectedModel {
 };
 
 Result<std::string> ResolveModelPath(const std::string& name) {
-  return name;
+  FORETOKEN_ASSIGN_OR_RETURN(std::string directory, ModelStore::DefaultDirectory());
+  FORETOKEN_ASSIGN_OR_RETURN(const ModelCatalogue catalogue, ModelCatalogue::Load());
+  return ModelStore(std::move(directory)).Resolve(name, &catalogue);
 }
 
 Result<InspectedModel> Inspect(const std::string& name) {
@@ -224,7 +229,9 @@ void AddInspectCommand(CLI::App& app, int& exit_code) {
   const auto arguments = std::make_shared<InspectArguments>();
   CLI::App* command = app.add_subcommand(
       "inspect", "Print the facts of a GGUF file, or of two and whether they can be a pair");
-  command->add_option("FILE", arguments->names, "A GGUF file; two for target and draft")
+  command
+      ->add_option("FILE", arguments->names,
+                   "A pulled model's name or a GGUF file; two for target and draft")
       ->required()
       ->expected(1, 2);
   command->add_flag("--json", arguments->json, "Print one JSON object");

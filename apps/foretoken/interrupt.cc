@@ -55,6 +55,11 @@ InterruptWatcher::~InterruptWatcher() {
   close(pipe_[0]);
 }
 
+void InterruptWatcher::IgnoreOutsideScopes() {
+  MutexLock lock(mutex_);
+  ignores_outside_ = true;
+}
+
 void InterruptWatcher::Run() {
   while (true) {
     char byte = 0;
@@ -62,6 +67,7 @@ void InterruptWatcher::Run() {
     if (bytes < 0 && errno == EINTR) continue;
     if (bytes <= 0) return;
     MutexLock lock(mutex_);
+    if (scope_ == nullptr && ignores_outside_) continue;
     if (scope_ == nullptr || (scope_->interrupted_ && !scope_->repeats_)) {
       _exit(kExitInterrupted);
     }

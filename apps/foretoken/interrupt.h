@@ -9,8 +9,9 @@
 
 namespace foretoken {
 
-// Turns Ctrl-C into a call on an ordinary thread, where a stream may be cancelled. With no action
-// set, and when an action's Ctrl-C is followed by another, the process ends with kExitInterrupted.
+// Turns Ctrl-C into a call on an ordinary thread, where a stream may be cancelled. Outside an
+// InterruptScope, and at a scope's second Ctrl-C unless it repeats, the process ends with
+// kExitInterrupted.
 // One at a time in a process; any thread may call it. The former handling of SIGINT comes back when
 // it goes.
 class InterruptWatcher {
@@ -20,6 +21,9 @@ class InterruptWatcher {
   InterruptWatcher(const InterruptWatcher&) = delete;
   InterruptWatcher& operator=(const InterruptWatcher&) = delete;
 
+  // From now on a Ctrl-C outside a scope is lost instead.
+  void IgnoreOutsideScopes() FORETOKEN_EXCLUDES(mutex_);
+
  private:
   friend class InterruptScope;
   void Run();
@@ -27,6 +31,7 @@ class InterruptWatcher {
   std::array<int, 2> pipe_{-1, -1};
   Mutex mutex_;
   class InterruptScope* scope_ FORETOKEN_GUARDED_BY(mutex_) = nullptr;
+  bool ignores_outside_ FORETOKEN_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -14,8 +14,8 @@ namespace foretoken {
 std::string FormatDuration(double seconds);
 
 // Draws how far a transfer is, with rate and time left: on a terminal one line that is redrawn,
-// elsewhere a line every few seconds. The rate is that of the last twenty seconds, and only of bytes
-// that came since the first update: those of an earlier attempt are no speed. One thread.
+// elsewhere a line every few seconds. The rate is that of the last twenty seconds, and only of
+// bytes that came since the first update: those of an earlier attempt are no speed. One thread.
 class ProgressBar {
  public:
   using Clock = std::chrono::steady_clock;

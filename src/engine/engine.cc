@@ -13,8 +13,8 @@ Result<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<LoadedModel> targ
   AbortFlag running = std::make_shared<std::atomic<const std::atomic<bool>*>>(nullptr);
   FORETOKEN_ASSIGN_OR_RETURN(std::unique_ptr<ModelBackend> backend,
                              target->NewBackend(WithAbort(options.backend, running)));
-  return std::unique_ptr<Engine>(new Engine(std::move(target), std::move(backend),
-                                            std::move(running), std::move(options)));
+  return std::unique_ptr<Engine>(
+      new Engine(std::move(target), std::move(backend), std::move(running), std::move(options)));
 }
 
 Engine::Engine(std::shared_ptr<LoadedModel> target, std::unique_ptr<ModelBackend> backend,
@@ -69,8 +69,7 @@ Result<std::shared_ptr<StreamChannel>> Engine::Submit(EngineRequest request) {
         "the prompt has {} tokens and the context {}: shorten the prompt or raise the context",
         request.prompt.size(), context));
   }
-  auto channel =
-      std::make_shared<StreamChannel>(static_cast<size_t>(options_.stream_capacity));
+  auto channel = std::make_shared<StreamChannel>(static_cast<size_t>(options_.stream_capacity));
   MutexLock lock(mutex_);
   queue_.push_back({std::move(request), channel});
   changed_.NotifyAll();

@@ -124,7 +124,7 @@ FinishedEvent RunGeneration(const EngineRequest& request, const TargetContext& t
 
   FinishedEvent finished;
   finished.status = outcome.status();
-  finished.reason = outcome.ok() ? *outcome
+  finished.reason = outcome.ok()                                        ? *outcome
                     : outcome.status().code() == StatusCode::kCancelled ? FinishReason::kCancelled
                                                                         : FinishReason::kError;
   finished.usage.prompt_tokens = static_cast<int32_t>(request.prompt.size());

@@ -22,8 +22,7 @@ Result<ChatTemplate> ChatTemplate::Parse(const std::string& source,
                                          const std::string& begin_of_text,
                                          const std::string& end_of_text) {
   try {
-    return ChatTemplate(
-        std::make_unique<Parsed>(Parsed{{source, begin_of_text, end_of_text}}));
+    return ChatTemplate(std::make_unique<Parsed>(Parsed{{source, begin_of_text, end_of_text}}));
   } catch (const std::exception& error) {
     return FailedPreconditionError(std::string("the model's chat template cannot be parsed: ") +
                                    error.what());

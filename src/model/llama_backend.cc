@@ -41,14 +41,15 @@ using ModelHandle = std::unique_ptr<llama_model, HandleFree<llama_model_free>>;
 using ContextHandle = std::unique_ptr<llama_context, HandleFree<llama_free>>;
 using ThreadPoolHandle = std::unique_ptr<ggml_threadpool, HandleFree<ggml_threadpool_free>>;
 
-// llama.cpp explains failures in log lines only: the last error of this thread, for messages.
+// llama.cpp explains failures in log lines only: the first error since it was cleared.
 thread_local std::string last_llama_error;  // NOLINT: a C callback has no other place for it
 
 void ForwardLog(ggml_log_level level, const char* text, void* /*user_data*/) {
   std::string_view line(text);
   while (!line.empty() && line.back() == '\n') line.remove_suffix(1);
   if (line.empty()) return;
-  if (level == GGML_LOG_LEVEL_ERROR) last_llama_error = line;
+  // The first one names the cause; those after it say that something failed.
+  if (level == GGML_LOG_LEVEL_ERROR && last_llama_error.empty()) last_llama_error = line;
   Log(level == GGML_LOG_LEVEL_ERROR  ? LogLevel::kError
       : level == GGML_LOG_LEVEL_WARN ? LogLevel::kWarning
                                      : LogLevel::kDebug,
@@ -109,9 +110,9 @@ class LlamaVocabulary : public Vocabulary {
     // At most one token a byte, plus begin and end of text.
     std::vector<TokenId> tokens(text.size() + 2);
     try {
-      int32_t count = llama_tokenize(vocab_, text.data(), bytes, tokens.data(),
-                                     static_cast<int32_t>(tokens.size()), add_special,
-                                     parse_special);
+      int32_t count =
+          llama_tokenize(vocab_, text.data(), bytes, tokens.data(),
+                         static_cast<int32_t>(tokens.size()), add_special, parse_special);
       if (count < 0 && count != std::numeric_limits<int32_t>::min()) {
         tokens.resize(static_cast<size_t>(-count));
         count = llama_tokenize(vocab_, text.data(), bytes, tokens.data(),
@@ -132,8 +133,8 @@ class LlamaVocabulary : public Vocabulary {
                                           static_cast<int32_t>(piece.size()), 0, false);
     if (length < 0) {
       piece.resize(static_cast<size_t>(-length));
-      length = llama_token_to_piece(vocab_, token, piece.data(),
-                                    static_cast<int32_t>(piece.size()), 0, false);
+      length = llama_token_to_piece(vocab_, token, piece.data(), static_cast<int32_t>(piece.size()),
+                                    0, false);
     }
     piece.resize(static_cast<size_t>(std::max(length, 0)));
     return piece;
@@ -165,10 +166,10 @@ class LlamaBackend : public ModelBackend {
                                                       const BackendOptions& options) {
     const int32_t trained = llama_model_n_ctx_train(model);
     constexpr int32_t kDefaultContext = 8192;
-    const int32_t context_tokens = options.context_tokens > 0
-                                       ? options.context_tokens
-                                       : std::min(trained > 0 ? trained : kDefaultContext,
-                                                  kDefaultContext);
+    const int32_t context_tokens =
+        options.context_tokens > 0
+            ? options.context_tokens
+            : std::min(trained > 0 ? trained : kDefaultContext, kDefaultContext);
     if (trained > 0 && context_tokens > trained) {
       return InvalidArgumentError(
           fmt::format("a context of {} tokens is more than the {} the model was trained for",
@@ -195,16 +196,17 @@ class LlamaBackend : public ModelBackend {
       MutexLock lock(CpuDevice::Get().mutex);
       code = llama_decode(context_.get(), batch_);
     } catch (const std::exception& error) {
-      return InternalError(fmt::format("llama.cpp failed on {} rows: {}", rows.size(),
-                                       error.what()));
+      return InternalError(
+          fmt::format("llama.cpp failed on {} rows: {}", rows.size(), error.what()));
     }
     switch (code) {
-      case 0: break;
+      case 0:
+        break;
       case 1:
-        return ResourceExhaustedError(fmt::format(
-            "no room for {} more tokens in a KV cache of {}", rows.size(),
-            description_.context_tokens));
-      case 2: return CancelledError("the forward was aborted");
+        return ResourceExhaustedError(fmt::format("no room for {} more tokens in a KV cache of {}",
+                                                  rows.size(), description_.context_tokens));
+      case 2:
+        return CancelledError("the forward was aborted");
       case -1:
         return InvalidArgumentError(
             fmt::format("llama.cpp refused a batch of {} rows{}", rows.size(), TakeReason()));
@@ -255,8 +257,7 @@ class LlamaBackend : public ModelBackend {
     params.n_batch = static_cast<uint32_t>(rows);
     params.n_ubatch = static_cast<uint32_t>(rows);
     params.n_seq_max = static_cast<uint32_t>(options_.max_sequences);
-    params.n_outputs_max =
-        static_cast<uint32_t>(std::clamp(options_.max_logits_rows, 1, rows));
+    params.n_outputs_max = static_cast<uint32_t>(std::clamp(options_.max_logits_rows, 1, rows));
     params.n_threads = threads;
     params.n_threads_batch = threads;
     params.kv_unified = true;
@@ -274,9 +275,9 @@ class LlamaBackend : public ModelBackend {
       return ResourceExhaustedError(std::string("no context could be made: ") + error.what());
     }
     if (!context_) {
-      return ResourceExhaustedError(fmt::format(
-          "no room for a context of {} tokens; ask for a smaller one{}", context_tokens,
-          TakeReason()));
+      return ResourceExhaustedError(
+          fmt::format("no room for a context of {} tokens; ask for a smaller one{}", context_tokens,
+                      TakeReason()));
     }
     ggml_threadpool* pool = CpuDevice::Get().Pool(threads);
     if (pool == nullptr) return ResourceExhaustedError("no worker threads could be started");
@@ -296,13 +297,12 @@ class LlamaBackend : public ModelBackend {
   Status ProbeTruncation() {
     std::vector<BatchRow> rows;
     for (int32_t position = 0; position < std::min(2, description_.max_batch_rows); ++position) {
-      rows.push_back({.token = 0, .position = position, .sequences = {SequenceId{0}},
-                      .wants_logits = false});
+      rows.push_back(
+          {.token = 0, .position = position, .sequences = {SequenceId{0}}, .wants_logits = false});
     }
     rows.back().wants_logits = true;
     FORETOKEN_RETURN_IF_ERROR(Decode(rows).status());
-    description_.can_truncate =
-        rows.size() == 2 && llama_memory_seq_rm(memory_, 0, 1, -1);
+    description_.can_truncate = rows.size() == 2 && llama_memory_seq_rm(memory_, 0, 1, -1);
     llama_memory_clear(memory_, false);
     return OkStatus();
   }
@@ -310,8 +310,8 @@ class LlamaBackend : public ModelBackend {
   Status CheckSequence(SequenceId sequence) const {
     const auto id = static_cast<int32_t>(sequence);
     if (id < 0 || id >= description_.max_sequences) {
-      return InvalidArgumentError(fmt::format("sequence {} is not one of 0 to {}", id,
-                                              description_.max_sequences - 1));
+      return InvalidArgumentError(
+          fmt::format("sequence {} is not one of 0 to {}", id, description_.max_sequences - 1));
     }
     return OkStatus();
   }
@@ -332,8 +332,8 @@ class LlamaBackend : public ModelBackend {
     for (size_t i = 0; i < count; ++i) {
       const BatchRow& row = rows[i];
       if (row.token < 0 || row.token >= description_.vocabulary_size) {
-        return InvalidArgumentError(fmt::format("token {} is not in a vocabulary of {}",
-                                                row.token, description_.vocabulary_size));
+        return InvalidArgumentError(fmt::format("token {} is not in a vocabulary of {}", row.token,
+                                                description_.vocabulary_size));
       }
       if (row.sequences.empty()) return InvalidArgumentError("a row without a sequence");
       for (const SequenceId sequence : row.sequences) {
@@ -343,8 +343,8 @@ class LlamaBackend : public ModelBackend {
       positions_[i] = row.position;
       sequence_counts_[i] = static_cast<int32_t>(row.sequences.size());
       // llama.cpp only reads through this pointer; SequenceId is an int32_t in memory.
-      sequence_pointers_[i] = const_cast<llama_seq_id*>(
-          reinterpret_cast<const llama_seq_id*>(row.sequences.data()));
+      sequence_pointers_[i] =
+          const_cast<llama_seq_id*>(reinterpret_cast<const llama_seq_id*>(row.sequences.data()));
       wants_logits_[i] = row.wants_logits ? 1 : 0;
       logits_rows += wants_logits_[i];
     }
@@ -352,9 +352,10 @@ class LlamaBackend : public ModelBackend {
       return InvalidArgumentError(fmt::format("{} rows want logits; at most {} may", logits_rows,
                                               description_.max_logits_rows));
     }
-    batch_ = llama_batch{static_cast<int32_t>(count), tokens_.data(),           nullptr,
-                         positions_.data(),           sequence_counts_.data(),  
-                         sequence_pointers_.data(),   wants_logits_.data()};
+    batch_ =
+        llama_batch{static_cast<int32_t>(count), tokens_.data(),          nullptr,
+                    positions_.data(),           sequence_counts_.data(), sequence_pointers_.data(),
+                    wants_logits_.data()};
     return logits_rows;
   }
 
@@ -380,8 +381,8 @@ class LlamaModel : public LoadedModel {
     const llama_vocab* vocab = llama_model_get_vocab(model_.get());
     const char* source = llama_model_chat_template(model_.get(), nullptr);
     if (source == nullptr || *source == '\0') {
-      chat_template_error_ = FailedPreconditionError(
-          "the model has no chat template; send the prompt raw instead");
+      chat_template_error_ =
+          FailedPreconditionError("the model has no chat template; send the prompt raw instead");
       return;
     }
     auto text = [&](llama_token token) {
@@ -407,9 +408,7 @@ class LlamaModel : public LoadedModel {
     return LlamaBackend::Create(model_.get(), options);
   }
 
-  int32_t trained_context_tokens() const override {
-    return llama_model_n_ctx_train(model_.get());
-  }
+  int32_t trained_context_tokens() const override { return llama_model_n_ctx_train(model_.get()); }
 
   SamplingOptions RecommendedSampling(SamplingOptions base) const override {
     if (auto value = MetaNumber(LLAMA_MODEL_META_KEY_SAMPLING_TEMP)) {
@@ -477,6 +476,8 @@ class LlamaLoader : public ModelLoader {
 
 }  // namespace
 
-std::unique_ptr<ModelLoader> NewLlamaLoader() { return std::make_unique<LlamaLoader>(); }
+std::unique_ptr<ModelLoader> NewLlamaLoader() {
+  return std::make_unique<LlamaLoader>();
+}
 
 }  // namespace foretoken

@@ -15,10 +15,10 @@
 #include "base/log.h"
 #include "base/macros.h"
 #include "model/cache_files.h"
-#include "model/child_process.h"
 #include "model/file_identity.h"
 #include "model/gguf_model_check.h"
 #include "model/gguf_reader.h"
+#include "model/isolated_process.h"
 
 namespace foretoken {
 namespace {
@@ -80,7 +80,7 @@ std::string SignalName(int signal) {
   return name != nullptr ? fmt::format("SIG{}", name) : fmt::format("signal {}", signal);
 }
 
-Verdict Judge(const std::string& path, const ChildOutcome& outcome, int64_t timeout_ms) {
+Verdict Judge(const std::string& path, const IsolatedOutcome& outcome, int64_t timeout_ms) {
   const std::string& words = outcome.last_error_line;
   const std::string said = words.empty() ? "" : ": " + words;
   if (outcome.timed_out) {
@@ -162,12 +162,12 @@ Status CheckModelFile(const std::string& path, const ModelCheckOptions& options)
   const auto gib = static_cast<int64_t>(file_bytes >> 30);
   const int64_t timeout_ms =
       options.timeout_ms > 0 ? options.timeout_ms : kBaseTimeoutMs + gib * kTimeoutMsPerGib;
-  ChildCommand command;
+  IsolatedCommand command;
   command.executable = probe;
   command.arguments = {path};
   command.environment = {"GGML_NO_BACKTRACE=1"};  // ggml's abort would start a debugger
   command.timeout_ms = timeout_ms;
-  FORETOKEN_ASSIGN_OR_RETURN(const ChildOutcome outcome, RunChild(command));
+  FORETOKEN_ASSIGN_OR_RETURN(const IsolatedOutcome outcome, RunIsolated(command));
   const Verdict verdict = Judge(path, outcome, timeout_ms);
   if (cache.ok() && verdict.keep) {
     const Status written = WriteCacheEntry(directory, key, Serialise(verdict.status));

@@ -16,9 +16,8 @@ SequencePool::SequencePool(ModelBackend& backend) : backend_(backend) {
 
 Result<Sequence> SequencePool::Acquire() {
   if (free_.empty()) {
-    return ResourceExhaustedError(
-        fmt::format("all {} sequences of the model are in use",
-                    backend_.description().max_sequences));
+    return ResourceExhaustedError(fmt::format("all {} sequences of the model are in use",
+                                              backend_.description().max_sequences));
   }
   const SequenceId id = free_.back();
   free_.pop_back();

@@ -32,9 +32,9 @@ Status CheckVocabularyMatch(const Vocabulary& target, const Vocabulary& draft) {
                       token, draft.TokenText(token), target.TokenText(token)));
     }
     if (target.IsEndOfGeneration(token) != draft.IsEndOfGeneration(token)) {
-      return FailedPreconditionError(fmt::format(
-          "token {} ('{}') ends a generation for one of draft and target only", token,
-          target.TokenText(token)));
+      return FailedPreconditionError(
+          fmt::format("token {} ('{}') ends a generation for one of draft and target only", token,
+                      target.TokenText(token)));
     }
   }
   return OkStatus();

@@ -32,8 +32,8 @@ class Sampler {
 
   // The token at `position` (absolute: prompt included) of noise stream `stream`, given the row
   // of unprocessed logits that predicts it and the tokens before it. Ties go to the lowest id.
-  // NaN counts as -infinity, +infinity as the largest finite value. INTERNAL when nothing in the row
-  // is above -infinity, or when its length is not the vocabulary's.
+  // NaN counts as -infinity, +infinity as the largest finite value. INTERNAL when nothing in the
+  // row is above -infinity, or when its length is not the vocabulary's.
   Result<TokenId> Select(std::span<const float> logits, const TokenHistory& history,
                          uint64_t stream, int64_t position);
 

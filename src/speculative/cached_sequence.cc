@@ -14,8 +14,8 @@ Result<LogitsRows> CachedSequence::Advance(std::span<const TokenId> tokens,
     cached_.clear();
   }
   // The last of `tokens` is always run: its logits are asked for.
-  const auto [cached_end, token] = std::mismatch(cached_.begin(), cached_.end(), tokens.begin(),
-                                                 tokens.end() - 1);
+  const auto [cached_end, token] =
+      std::mismatch(cached_.begin(), cached_.end(), tokens.begin(), tokens.end() - 1);
   FORETOKEN_RETURN_IF_ERROR(Truncate(static_cast<int32_t>(cached_end - cached_.begin())));
 
   const size_t kept = cached_.size();

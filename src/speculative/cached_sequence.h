@@ -27,6 +27,7 @@ class CachedSequence {
   // Cuts the cache to its first `length` tokens; a no-op where it is not longer.
   Status Truncate(int32_t length);
 
+  int32_t cached_tokens() const { return static_cast<int32_t>(cached_.size()); }
   const BackendDescription& description() const { return pool_->backend().description(); }
 
  private:

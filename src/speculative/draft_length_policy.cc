@@ -16,10 +16,19 @@ constexpr double kDecay = 1.0 - 1.0 / 200.0;
 // Plain decoding is measured again after this many rounds without it: it is what all else is
 // compared with.
 constexpr int32_t kPlainInterval = 64;
-constexpr double kCostWeight = 0.2;        // of a new measurement
-constexpr double kOutlierFactor = 3.0;     // a measurement is clamped to this times the average
-constexpr int32_t kFirstProbeInterval = 8;
-constexpr int32_t kMaxProbeInterval = 256;
+constexpr double kCostWeight = 0.2;     // of a new measurement
+constexpr double kOutlierFactor = 3.0;  // a measurement is clamped to this times the average
+constexpr int32_t kFirstProbeInterval = 16;
+constexpr int32_t kMaxProbeInterval = 512;
+// What pays less than this share of plain decoding is unlikely to change soon.
+constexpr double kHopeless = 0.9;
+// What a further row is taken to cost, as a share of the first, before any was measured: little, so
+// that it is tried.
+constexpr double kUnseenSlope = 0.1;
+// The length of a first try, and of a probe: enough to see a slope and an acceptance.
+constexpr int32_t kProbeTokens = 2;
+// A draft that had to run more tokens than these first says nothing of what a token costs.
+constexpr int32_t kMaxCatchUpTokens = 8;
 // A gain below this is noise: plain decoding is simpler.
 constexpr double kMinimumGain = 1.01;
 
@@ -36,8 +45,7 @@ void Update(double& average, double value) {
 double DraftLengthPolicy::TargetCost(int32_t rows) const {
   const auto wanted = static_cast<size_t>(rows);
   if (wanted < target_us_.size() && target_us_[wanted] >= 0) return target_us_[wanted];
-  // Between measured points, interpolate; beyond them, continue from the nearest: a row is taken
-  // to cost nothing until it was measured, so that it is tried once.
+  // Between measured points, interpolate; beyond them, go on with the slope seen so far.
   size_t below = 0;
   size_t above = 0;
   for (size_t n = 1; n < target_us_.size(); ++n) {
@@ -47,7 +55,13 @@ double DraftLengthPolicy::TargetCost(int32_t rows) const {
   }
   if (below == 0 && above == 0) return 1.0;
   if (below == 0) return target_us_[above];
-  if (above == 0) return target_us_[below];
+  if (above == 0) {
+    const double first = target_us_[1] >= 0 ? target_us_[1] : target_us_[below];
+    const double slope =
+        below > 1 ? std::max(target_us_[below] - first, 0.0) / static_cast<double>(below - 1)
+                  : kUnseenSlope * first;
+    return target_us_[below] + slope * static_cast<double>(wanted - below);
+  }
   const double share = static_cast<double>(wanted - below) / static_cast<double>(above - below);
   return target_us_[below] + share * (target_us_[above] - target_us_[below]);
 }
@@ -68,16 +82,16 @@ double DraftLengthPolicy::Rate(const Source& source, int32_t k) const {
     tokens += survival;
   }
   // At least a microsecond: the clock's step.
-  return tokens /
-         std::max(TargetCost(1 + k) + k * std::max(source.draft_us_per_token, 0.0), 1.0);
+  return tokens / std::max(TargetCost(1 + k) + k * std::max(source.draft_us_per_token, 0.0), 1.0);
 }
 
 int32_t DraftLengthPolicy::Choose(DraftSourceKind kind, int32_t max_k) {
   if (max_k <= 0 || rounds_since_plain_ >= kPlainInterval) return 0;
   Source& source = SourceFor(kind);
+  if (source.draft_us_per_token < 0) max_k = std::min(max_k, kProbeTokens);
   const double plain = Rate(source, 0);
   int32_t best = 0;
-  double best_rate = plain * kMinimumGain;
+  double best_rate = 0;
   for (int32_t k = 1; k <= max_k; ++k) {
     const double rate = Rate(source, k);
     if (rate > best_rate) {
@@ -85,7 +99,7 @@ int32_t DraftLengthPolicy::Choose(DraftSourceKind kind, int32_t max_k) {
       best_rate = rate;
     }
   }
-  if (best > 0) {
+  if (best_rate > plain * kMinimumGain) {
     source.probe_interval = 0;
     return best;
   }
@@ -94,9 +108,10 @@ int32_t DraftLengthPolicy::Choose(DraftSourceKind kind, int32_t max_k) {
     source.rounds_until_probe = kFirstProbeInterval;
   }
   if (--source.rounds_until_probe > 0) return 0;
-  source.probe_interval = std::min(2 * source.probe_interval, kMaxProbeInterval);
+  source.probe_interval =
+      std::min((best_rate < kHopeless * plain ? 4 : 2) * source.probe_interval, kMaxProbeInterval);
   source.rounds_until_probe = source.probe_interval;
-  return std::min(max_k, 2);
+  return std::min(max_k, kProbeTokens);
 }
 
 void DraftLengthPolicy::Observe(const Round& round) {
@@ -110,8 +125,10 @@ void DraftLengthPolicy::Observe(const Round& round) {
   }
 
   Source& source = SourceFor(round.source);
-  Update(source.draft_us_per_token,
-         static_cast<double>(round.draft_us) / static_cast<double>(round.drafted));
+  if (round.catch_up_tokens <= kMaxCatchUpTokens) {
+    Update(source.draft_us_per_token,
+           static_cast<double>(round.draft_us) / static_cast<double>(round.drafted));
+  }
   const auto drafted = static_cast<size_t>(round.drafted);
   const auto accepted = static_cast<size_t>(round.accepted);
   if (source.depths.size() < drafted) source.depths.resize(drafted);

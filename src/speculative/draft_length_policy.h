@@ -22,7 +22,8 @@ class DraftLengthPolicy {
     int32_t accepted = 0;
     DraftSourceKind source = DraftSourceKind::kDraftModel;  // meaningless without a draft
     int64_t draft_us = 0;
-    int64_t verify_us = 0;  // the target's forward over drafted + 1 rows
+    int32_t catch_up_tokens = 0;  // see Draft
+    int64_t verify_us = 0;        // the target's forward over drafted + 1 rows
   };
 
   // 0 to `max_k`. A source found not to pay is tried again at exponentially growing intervals.

@@ -19,6 +19,9 @@ struct Draft {
   // nothing, or where the rule does not ask (kCoupled).
   std::vector<std::optional<Distribution>> laws;
   DraftSourceKind source = DraftSourceKind::kDraftModel;
+  // Committed tokens the source had to run before its first proposal, beyond the last two: its
+  // cache was behind.
+  int32_t catch_up_tokens = 0;
   // How many of the tokens the source itself expects to be accepted; negative: it does not know.
   double expected_accepted = -1;
 };

@@ -30,6 +30,7 @@ Status DraftModelWrapper::Propose(Session& session, int32_t k, Draft& draft) {
   const uint64_t stream =
       coupled ? session.stream : DeriveNoiseStream(session.stream, session.rounds);
   std::vector<TokenId> tokens = session.tokens;
+  draft.catch_up_tokens = std::max(length - sequence_.cached_tokens() - 2, 0);
   for (int32_t i = 0; i < k; ++i) {
     FORETOKEN_ASSIGN_OR_RETURN(const LogitsRows logits, sequence_.Advance(tokens, {}));
     FORETOKEN_ASSIGN_OR_RETURN(

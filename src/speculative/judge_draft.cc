@@ -19,9 +19,9 @@ struct Decision {
 Result<Decision> JudgeByCoupling(Session& session, const Draft& draft, const LogitsRows& logits) {
   Decision decision;
   for (int32_t i = 0; i < logits.size(); ++i) {
-    FORETOKEN_ASSIGN_OR_RETURN(
-        decision.own, session.sampler.Select(logits[i], session.history, session.stream,
-                                             session.next_position() + i));
+    FORETOKEN_ASSIGN_OR_RETURN(decision.own,
+                               session.sampler.Select(logits[i], session.history, session.stream,
+                                                      session.next_position() + i));
     if (i + 1 == logits.size() || decision.own != draft.tokens[static_cast<size_t>(i)]) break;
     session.history.AppendOutput(decision.own);
     ++decision.accepted;
@@ -38,12 +38,10 @@ Result<Decision> JudgeByRejection(Session& session, const Draft& draft, const Lo
       session.history.AppendOutput(draft.tokens[static_cast<size_t>(i)]);
     }
   }
-  UniformChooser chooser([&session] {
-    return UniformNoise(session.seed, session.stream, session.uniforms_drawn++);
-  });
-  FORETOKEN_ASSIGN_OR_RETURN(
-      const RejectionOutcome outcome,
-      VerifyByBlock({draft.tokens, draft.laws, target_laws}, chooser));
+  UniformChooser chooser(
+      [&session] { return UniformNoise(session.seed, session.stream, session.uniforms_drawn++); });
+  FORETOKEN_ASSIGN_OR_RETURN(const RejectionOutcome outcome,
+                             VerifyByBlock({draft.tokens, draft.laws, target_laws}, chooser));
   return Decision{outcome.accepted_tokens, outcome.next_token};
 }
 
@@ -57,9 +55,8 @@ Result<std::vector<VerifiedToken>> JudgeDraft(Session& session, const Draft& dra
     return InternalError("a draft needs one row of logits for each token and one more");
   }
   const size_t committed = session.history.output_size();
-  auto decision = session.rule == VerifyRule::kCoupled
-                      ? JudgeByCoupling(session, draft, logits)
-                      : JudgeByRejection(session, draft, logits);
+  auto decision = session.rule == VerifyRule::kCoupled ? JudgeByCoupling(session, draft, logits)
+                                                       : JudgeByRejection(session, draft, logits);
   session.history.TruncateOutput(committed);
   if (!decision.ok()) return decision.status();
 
@@ -71,9 +68,9 @@ Result<std::vector<VerifiedToken>> JudgeDraft(Session& session, const Draft& dra
       token.origin = TokenOrigin::kAccepted;
     } else {
       token.id = decision->own;
-      token.origin = drafted == 0        ? TokenOrigin::kPlain
-                     : i == drafted      ? TokenOrigin::kBonus
-                                         : TokenOrigin::kCorrected;
+      token.origin = drafted == 0   ? TokenOrigin::kPlain
+                     : i == drafted ? TokenOrigin::kBonus
+                                    : TokenOrigin::kCorrected;
     }
     if (logprobs) token.logprobs = ComputeLogprobs(logits[i], token.id, *logprobs);
   }

@@ -38,17 +38,16 @@ Result<FinishReason> SpeculativeDecoder::Generate(std::span<const TokenId> promp
   if (prompt_tokens.empty()) return InvalidArgumentError("the prompt has no tokens");
   const auto prompt_length = static_cast<int64_t>(prompt_tokens.size());
   if (prompt_length >= target_.context_tokens()) {
-    return InvalidArgumentError(fmt::format(
-        "the prompt has {} tokens and the context {}: no room for an answer", prompt_length,
-        target_.context_tokens()));
+    return InvalidArgumentError(
+        fmt::format("the prompt has {} tokens and the context {}: no room for an answer",
+                    prompt_length, target_.context_tokens()));
   }
   FORETOKEN_ASSIGN_OR_RETURN(
-      Sampler sampler,
-      Sampler::Create(options_.sampling, options_.seed, options_.vocabulary_size));
+      Sampler sampler, Sampler::Create(options_.sampling, options_.seed, options_.vocabulary_size));
   Session session(prompt_tokens, std::move(sampler), options_.seed);
   session.rule = options_.speculation.rule;
-  const int64_t length_limit = std::min<int64_t>(prompt_length + std::max(max_tokens, 1),
-                                                 target_.context_tokens());
+  const int64_t length_limit =
+      std::min<int64_t>(prompt_length + std::max(max_tokens, 1), target_.context_tokens());
   while (true) {
     const auto remaining = static_cast<int32_t>(length_limit - session.next_position());
     const bool first = stats_.rounds == 0;
@@ -65,6 +64,7 @@ Result<FinishReason> SpeculativeDecoder::Generate(std::span<const TokenId> promp
                        .accepted = verification.accepted,
                        .source = draft.source,
                        .draft_us = round_draft_us_,
+                       .catch_up_tokens = draft.catch_up_tokens,
                        .verify_us = verification.forward_us});
     }
     sample_us_ += verification.sample_us;
@@ -91,9 +91,8 @@ Draft SpeculativeDecoder::ProposeDraft(Session& session, int32_t max_k) {
   for (Source& source : sources_) {
     if (max_k <= 0) break;
     if (stats_.rounds < source.skip_until_round) continue;
-    const int32_t k = config.mode == SpeculationMode::kAuto
-                          ? policy_.Choose(source.model->kind(), max_k)
-                          : max_k;
+    const int32_t k =
+        config.mode == SpeculationMode::kAuto ? policy_.Choose(source.model->kind(), max_k) : max_k;
     if (k == 0) continue;
     const auto start = std::chrono::steady_clock::now();
     auto draft = source.model->GenerateDraft(session, k);
@@ -104,9 +103,8 @@ Draft SpeculativeDecoder::ProposeDraft(Session& session, int32_t max_k) {
     if (!draft.ok()) {
       // A cancelled forward is the request's own end, seen at the next verification.
       if (draft.status().code() == StatusCode::kCancelled) break;
-      const int64_t back_off = std::min(kFirstBackOffRounds << std::min<int64_t>(
-                                            source.failures, 16),
-                                        kMaxBackOffRounds);
+      const int64_t back_off = std::min(
+          kFirstBackOffRounds << std::min<int64_t>(source.failures, 16), kMaxBackOffRounds);
       if (source.failures++ == 0) {
         warnings_.push_back("drafting failed and is retried less and less often: " +
                             draft.status().message());
@@ -169,8 +167,8 @@ bool SpeculativeDecoder::CommitRound(Session& session, const Draft& draft,
     if (i < kept) ++stats_.by_position[i].accepted;
   }
   ++stats_.rounds;
-  stats_.tau = static_cast<double>(session.history.output_size()) /
-               static_cast<double>(stats_.rounds);
+  stats_.tau =
+      static_cast<double>(session.history.output_size()) / static_cast<double>(stats_.rounds);
   return stopped;
 }
 

@@ -55,8 +55,7 @@ class SpeculativeDecoder {
   Result<FinishReason> Generate(std::span<const TokenId> prompt_tokens, int32_t max_tokens,
                                 CommitSink& sink);
   // The same, collected.
-  Result<std::vector<TokenId>> Generate(std::span<const TokenId> prompt_tokens,
-                                        int32_t max_tokens);
+  Result<std::vector<TokenId>> Generate(std::span<const TokenId> prompt_tokens, int32_t max_tokens);
 
   const SpeculationStats& stats() const { return stats_; }
   const std::vector<std::string>& warnings() const { return warnings_; }

@@ -22,9 +22,9 @@ struct VerifiedToken {
 struct Verification {
   // The accepted prefix of the draft and exactly one token of the target's own.
   std::vector<VerifiedToken> tokens;
-  int32_t accepted = 0;     // tokens.size() - 1
-  int64_t forward_us = 0;   // in the model
-  int64_t sample_us = 0;    // choosing tokens
+  int32_t accepted = 0;    // tokens.size() - 1
+  int64_t forward_us = 0;  // in the model
+  int64_t sample_us = 0;   // choosing tokens
 };
 
 // The model whose distribution the output follows, for one session.

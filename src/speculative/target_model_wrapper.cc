@@ -35,12 +35,11 @@ Result<Verification> TargetModelWrapper::VerifyDraft(Session& session, const Dra
   verification.forward_us = MicrosecondsSince(forward_start);
 
   const auto sample_start = std::chrono::steady_clock::now();
-  FORETOKEN_ASSIGN_OR_RETURN(verification.tokens,
-                             JudgeDraft(session, draft, *logits, logprobs_));
+  FORETOKEN_ASSIGN_OR_RETURN(verification.tokens, JudgeDraft(session, draft, *logits, logprobs_));
   verification.accepted = static_cast<int32_t>(verification.tokens.size()) - 1;
   // The last token is the target's own and not yet run; rejected ones leave the cache.
-  FORETOKEN_RETURN_IF_ERROR(sequence_.Truncate(static_cast<int32_t>(session.tokens.size()) +
-                                               verification.accepted));
+  FORETOKEN_RETURN_IF_ERROR(
+      sequence_.Truncate(static_cast<int32_t>(session.tokens.size()) + verification.accepted));
   verification.sample_us = MicrosecondsSince(sample_start);
   return verification;
 }

@@ -85,8 +85,8 @@ Result<std::shared_ptr<SharedTargetTenant>> Manager::NewTenant(TenantConfig conf
     if (made.ok()) {
       draft = *made;
     } else {
-      Log(LogLevel::kWarning, "tenant '" + config.name + "' decodes without its draft model: " +
-                                  draft_status.message());
+      Log(LogLevel::kWarning, "tenant '" + config.name +
+                                  "' decodes without its draft model: " + draft_status.message());
     }
   }
   return std::make_shared<SharedTargetTenant>(std::move(config), std::move(engine),
@@ -116,8 +116,7 @@ Result<std::shared_ptr<Engine>> Manager::EngineFor(const ModelConfig& config) {
   return engine;
 }
 
-Result<std::shared_ptr<DraftContext>> Manager::NewDraft(const ModelConfig& config,
-                                                        Engine& engine) {
+Result<std::shared_ptr<DraftContext>> Manager::NewDraft(const ModelConfig& config, Engine& engine) {
   FORETOKEN_ASSIGN_OR_RETURN(std::shared_ptr<LoadedModel> model, loader_->Load(config));
   // Unless told otherwise, the draft follows the target to the end of its context.
   BackendOptions options = BackendOptionsFor(config);

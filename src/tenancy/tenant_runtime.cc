@@ -55,8 +55,7 @@ Result<std::unique_ptr<GenerationStream>> SharedTargetTenant::GenerateStream(
   if (Names(engine_request.speculation, DraftSourceKind::kDraftModel)) {
     engine_request.draft = draft_;
     if (config_.draft_model && !draft_status_.ok()) {
-      engine_request.warnings.push_back("the draft model is not used: " +
-                                        draft_status_.message());
+      engine_request.warnings.push_back("the draft model is not used: " + draft_status_.message());
     }
   }
   engine_request.policy = policy_;

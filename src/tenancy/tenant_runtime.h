@@ -34,8 +34,8 @@ class SharedTargetTenant : public TenantRuntime {
   Result<std::shared_ptr<StreamChannel>> Submit(EngineRequest request) FORETOKEN_EXCLUDES(mutex_);
 
   const TenantConfig config_;
-  const std::shared_ptr<Engine> engine_;        // second owners: tenants of the same target
-  const std::shared_ptr<DraftContext> draft_;   // second owners: running requests
+  const std::shared_ptr<Engine> engine_;       // second owners: tenants of the same target
+  const std::shared_ptr<DraftContext> draft_;  // second owners: running requests
   const Status draft_status_;
   const std::shared_ptr<DraftLengthPolicy> policy_;  // second owners: running requests
 

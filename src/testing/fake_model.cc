@@ -21,8 +21,8 @@ uint64_t Mix(uint64_t x) {
 
 // A logit in [-4, 4) from integers alone.
 float HashLogit(uint64_t seed, uint64_t context, TokenId token) {
-  const uint64_t hash = Mix(seed ^ Mix(context + 0x9e3779b97f4a7c15ULL *
-                                                     (static_cast<uint64_t>(token) + 1)));
+  const uint64_t hash =
+      Mix(seed ^ Mix(context + 0x9e3779b97f4a7c15ULL * (static_cast<uint64_t>(token) + 1)));
   return static_cast<float>(hash >> 40) * (8.0f / 16777216.0f) - 4.0f;
 }
 
@@ -46,16 +46,14 @@ class FakeVocabulary : public Vocabulary {
   std::string Piece(TokenId token) const override {
     if (token <= 0 || token >= size_) return "";
     // "é" and "😀" appear in halves, so that text has to be held back.
-    static const std::array<std::string, 8> kSpecial = {"a",    "\xC3", "\xA9", "ab",
-                                                        "\xF0\x9F", "\x98\x80", "ba", "b"};
+    static const std::array<std::string, 8> kSpecial = {"a",        "\xC3",     "\xA9", "ab",
+                                                        "\xF0\x9F", "\x98\x80", "ba",   "b"};
     const auto index = static_cast<size_t>(token - 1);
     if (index < kSpecial.size()) return kSpecial[index];
     return std::string(1, static_cast<char>('c' + (index - kSpecial.size()) % 24));
   }
 
-  std::string TokenText(TokenId token) const override {
-    return fmt::format("{}<{}>", tag_, token);
-  }
+  std::string TokenText(TokenId token) const override { return fmt::format("{}<{}>", tag_, token); }
   bool IsEndOfGeneration(TokenId token) const override { return token == 0; }
   std::optional<TokenId> begin_of_text() const override { return 1; }
 
@@ -155,8 +153,7 @@ class FakeBackend : public ModelBackend {
       if (row.token < 0 || row.token >= description_.vocabulary_size) {
         return InvalidArgumentError("token outside the vocabulary");
       }
-      auto [length, first] =
-          lengths.try_emplace(id, static_cast<int32_t>(Cached(id).size()));
+      auto [length, first] = lengths.try_emplace(id, static_cast<int32_t>(Cached(id).size()));
       if (row.position != length->second++) {
         return InvalidArgumentError(fmt::format("position {} does not continue a cache of {}",
                                                 row.position, length->second - 1));
@@ -183,8 +180,8 @@ class FakeBackend : public ModelBackend {
     for (TokenId token = 0; token < model_.vocabulary_size; ++token) {
       float logit = HashLogit(model_.seed, context, token);
       if (model_.imitated_seed) {
-        logit = quality * HashLogit(*model_.imitated_seed, context, token) +
-                (1.0f - quality) * logit;
+        logit =
+            quality * HashLogit(*model_.imitated_seed, context, token) + (1.0f - quality) * logit;
       }
       if (token == 0) logit += model_.end_of_text_logit;
       logits_.push_back(logit);

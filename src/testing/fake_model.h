@@ -18,9 +18,9 @@ namespace foretoken {
 // What a test sees of a FakeModel's back ends and how it makes them fail. Shared by the test and
 // the back ends; the counters may be read on any thread.
 struct FakeControl {
-  std::atomic<int64_t> decodes{0};          // Decode calls that ran
-  std::atomic<int64_t> rows{0};             // rows of those
-  std::atomic<int32_t> cells_in_use{0};     // KV cells held at this moment
+  std::atomic<int64_t> decodes{0};       // Decode calls that ran
+  std::atomic<int64_t> rows{0};          // rows of those
+  std::atomic<int32_t> cells_in_use{0};  // KV cells held at this moment
   std::atomic<int32_t> live_backends{0};
   // Called before each Decode with its 0-based number; a failure is returned instead of running.
   // Set before use.

@@ -52,7 +52,9 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(state):
         terminal.send("\x03")
         terminal.expect(r"\(cancelled\)")
         terminal.expect(PROMPT)
-        terminal.send("abc\x03")  # takes back the line, says nothing
+        terminal.send("abc")
+        terminal.expect("abc")
+        terminal.send("\x03")  # takes back the line, says nothing
         terminal.expect(PROMPT)
         terminal.send("\x03")
         terminal.expect(r"Ctrl-D or /exit leaves")
@@ -80,7 +82,9 @@ def test_lines_are_edited_and_joined_and_remembered(state, tmp_path):
         terminal.expect(PROMPT)
         terminal.send("\x1b[A")  # the last entry comes back
         terminal.expect("three")
-        terminal.send("\x03\x04")
+        terminal.send("\x03")
+        terminal.expect(PROMPT)
+        terminal.send("\x04")
         assert terminal.wait() == 0
     history = (tmp_path / "foretoken" / "chat_history").read_text()
     assert "one" in history and "three" in history, history

@@ -55,6 +55,7 @@ class Terminal:
         os.close(self.file)
 
     def send(self, text):
+        time.sleep(0.3)  # a person types when the prompt is there, not in the moment it appears
         os.write(self.file, text.encode())
 
     def _read(self, seconds):

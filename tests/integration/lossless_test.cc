@@ -85,8 +85,8 @@ Case RandomCase(uint64_t seed) {
   options.sampling = RandomSampling(random, c.target.vocabulary_size);
   if (random.Chance(0.5)) options.logprobs = random.Int(0, 5);
   options.ignore_end_of_text = random.Chance(0.2);
-  static const std::vector<std::string> kStops = {"a", "ab", "\u00e9", "ba", "cd", "abab",
-                                                  "\U0001F600", "\uFFFD", "dc"};
+  static const std::vector<std::string> kStops = {"a",    "ab",         "\u00e9", "ba", "cd",
+                                                  "abab", "\U0001F600", "\uFFFD", "dc"};
   while (random.Chance(0.3) && options.stop.size() < 4) {
     options.stop.push_back(kStops[static_cast<size_t>(random.Int(0, 8))]);
   }
@@ -117,8 +117,8 @@ Reference Recompute(const Case& c) {
   }());
   const auto& prompt = std::get<std::vector<TokenId>>(c.request.prompt);
   const GenerateOptions& options = c.request.options;
-  auto sampler = Sampler::Create(options.sampling, *options.sampling.seed,
-                                 c.target.vocabulary_size);
+  auto sampler =
+      Sampler::Create(options.sampling, *options.sampling.seed, c.target.vocabulary_size);
   std::vector<TokenId> all = prompt;
   std::string bytes;
   while (static_cast<int32_t>(reference.tokens.size()) < options.max_tokens &&
@@ -126,8 +126,10 @@ Reference Recompute(const Case& c) {
     auto backend = model->NewBackend({.max_batch_rows = 200});
     std::vector<BatchRow> rows;
     for (size_t i = 0; i < all.size(); ++i) {
-      rows.push_back({.token = all[i], .position = static_cast<int32_t>(i),
-                      .sequences = {SequenceId{0}}, .wants_logits = i + 1 == all.size()});
+      rows.push_back({.token = all[i],
+                      .position = static_cast<int32_t>(i),
+                      .sequences = {SequenceId{0}},
+                      .wants_logits = i + 1 == all.size()});
     }
     auto logits = (*backend)->Decode(rows);
     TokenHistory history(prompt);
@@ -158,8 +160,8 @@ struct Output {
 };
 
 Output Generate(const Case& c, const SpeculativeConfig& speculation,
-             std::shared_ptr<FakeControl> target_control,
-             std::shared_ptr<FakeControl> draft_control) {
+                std::shared_ptr<FakeControl> target_control,
+                std::shared_ptr<FakeControl> draft_control) {
   const auto target = NewFakeModel(c.target, target_control);
   const auto draft = NewFakeModel(c.draft, draft_control);
   auto manager = RuntimeManager::Create(
@@ -167,10 +169,9 @@ Output Generate(const Case& c, const SpeculativeConfig& speculation,
               {"target", [&] { return target; }}, {"draft", [&] { return draft; }}}));
   TenantConfig tenant;
   tenant.name = "tenant";
-  tenant.target = {.id = "target", .path = "target",
-                   .context_tokens = c.target.context_tokens};
-  tenant.draft_model = ModelConfig{.id = "draft", .path = "draft",
-                                   .context_tokens = c.draft.context_tokens};
+  tenant.target = {.id = "target", .path = "target", .context_tokens = c.target.context_tokens};
+  tenant.draft_model =
+      ModelConfig{.id = "draft", .path = "draft", .context_tokens = c.draft.context_tokens};
   tenant.speculation = speculation;
   EXPECT_TRUE((*manager)->AddTenant(tenant).ok());
   auto stream = (*manager)->GenerateStream("tenant", c.request);
@@ -196,7 +197,7 @@ TEST_P(LosslessTest, SpeculationChangesNothingButTheRounds) {
     auto target_control = std::make_shared<FakeControl>();
     auto draft_control = std::make_shared<FakeControl>();
     const Output plain = Generate(c, SpeculativeConfig{.mode = SpeculationMode::kOff},
-                               target_control, draft_control);
+                                  target_control, draft_control);
     const Output speculative = Generate(c, c.speculation, target_control, draft_control);
 
     ASSERT_EQ(plain.result.text, speculative.result.text);

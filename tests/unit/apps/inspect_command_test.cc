@@ -22,7 +22,10 @@ using testing::SmallGguf;
 
 class InspectCommandTest : public ::testing::Test {
  protected:
-  InspectCommandTest() { setenv("XDG_CACHE_HOME", (directory_.path() + "/cache").c_str(), 1); }
+  InspectCommandTest() {
+    setenv("XDG_CACHE_HOME", (directory_.path() + "/cache").c_str(), 1);
+    setenv("FORETOKEN_MODELS_DIR", directory_.path().c_str(), 1);
+  }
 
   struct Output {
     int exit_code = -1;
@@ -69,6 +72,13 @@ TEST_F(InspectCommandTest, PrintsTheFacts) {
   }
   EXPECT_THAT(output.out, Not(HasSubstr("second line")));
   EXPECT_THAT(output.out, Not(HasSubstr("cannot be run")));
+}
+
+TEST_F(InspectCommandTest, TakesThePulledModelsName) {
+  const std::string path = Write("small.gguf", SmallGguf());
+  const Output output = RunInspect({"small"});
+  EXPECT_EQ(output.exit_code, 0) << output.err;
+  EXPECT_THAT(output.out, HasSubstr(path));
 }
 
 TEST_F(InspectCommandTest, PrintsJson) {

@@ -39,7 +39,8 @@ class EngineTest : public testing::Test {
 TEST_F(EngineTest, RequestsRunOneAfterTheOtherAndIndependently) {
   const auto engine = NewEngine();
   std::vector<std::unique_ptr<GenerationStream>> streams;
-  for (int i = 0; i < 5; ++i) streams.push_back(NewChannelStream(engine->Submit(Request()).value()));
+  for (int i = 0; i < 5; ++i)
+    streams.push_back(NewChannelStream(engine->Submit(Request()).value()));
   const GenerationResult first = Collect(*streams[0]);
   EXPECT_EQ(first.tokens.size(), 8u);
   EXPECT_EQ(first.finish.reason, FinishReason::kLength);

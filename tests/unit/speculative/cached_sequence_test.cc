@@ -9,7 +9,9 @@
 namespace foretoken {
 namespace {
 
-std::vector<float> Copy(std::span<const float> row) { return {row.begin(), row.end()}; }
+std::vector<float> Copy(std::span<const float> row) {
+  return {row.begin(), row.end()};
+}
 
 TEST(CachedSequenceTest, RunsWhatIsMissingAndNothingElse) {
   FakeSetup setup;

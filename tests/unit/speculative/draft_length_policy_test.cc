@@ -24,13 +24,12 @@ class Simulation {
     double tokens = 0;
     double time_us = 0;
     for (int round = 0; round < rounds; ++round) {
-      const int32_t k =
-          fixed_k >= 0 ? fixed_k : policy_.Choose(DraftSourceKind::kDraftModel, 8);
+      const int32_t k = fixed_k >= 0 ? fixed_k : policy_.Choose(DraftSourceKind::kDraftModel, 8);
       int32_t accepted = 0;
       while (accepted < k && std::bernoulli_distribution(world.acceptance)(random_)) ++accepted;
       const double draft_us = k * world.draft_us_per_token;
-      const double verify_us = world.target_us(1 + k) *
-                               std::uniform_real_distribution<double>(0.95, 1.05)(random_);
+      const double verify_us =
+          world.target_us(1 + k) * std::uniform_real_distribution<double>(0.95, 1.05)(random_);
       if (fixed_k < 0) {
         policy_.Observe({.drafted = k,
                          .accepted = accepted,
@@ -89,19 +88,28 @@ TEST(DraftLengthPolicyTest, StaysInsideItsBounds) {
     const int32_t k = policy.Choose(DraftSourceKind::kSuffix, 3);
     EXPECT_GE(k, 0);
     EXPECT_LE(k, 3);
-    policy.Observe({.drafted = k, .accepted = k, .source = DraftSourceKind::kSuffix,
-                    .draft_us = 0, .verify_us = 0});
+    policy.Observe({.drafted = k,
+                    .accepted = k,
+                    .source = DraftSourceKind::kSuffix,
+                    .draft_us = 0,
+                    .verify_us = 0});
   }
 }
 
 TEST(DraftLengthPolicyTest, SourcesAreLearnedApart) {
   DraftLengthPolicy policy;
   for (int round = 0; round < 50; ++round) {
-    policy.Observe({.drafted = 4, .accepted = 0, .source = DraftSourceKind::kDraftModel,
-                    .draft_us = 40000, .verify_us = 40000});
+    policy.Observe({.drafted = 4,
+                    .accepted = 0,
+                    .source = DraftSourceKind::kDraftModel,
+                    .draft_us = 40000,
+                    .verify_us = 40000});
     policy.Observe({.drafted = 0, .accepted = 0, .draft_us = 0, .verify_us = 30000});
-    policy.Observe({.drafted = 4, .accepted = 4, .source = DraftSourceKind::kSuffix,
-                    .draft_us = 1, .verify_us = 40000});
+    policy.Observe({.drafted = 4,
+                    .accepted = 4,
+                    .source = DraftSourceKind::kSuffix,
+                    .draft_us = 1,
+                    .verify_us = 40000});
   }
   EXPECT_EQ(policy.Choose(DraftSourceKind::kDraftModel, 4), 0);
   EXPECT_EQ(policy.Choose(DraftSourceKind::kSuffix, 4), 4);

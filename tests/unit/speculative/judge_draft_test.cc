@@ -24,8 +24,8 @@ std::vector<VerifiedToken> Judge(Session& session, const std::vector<TokenId>& d
   Draft draft;
   draft.tokens = draft_tokens;
   const std::vector<float> rows = RowsFor(tops);
-  auto tokens = JudgeDraft(session, draft,
-                           LogitsRows(rows.data(), static_cast<int32_t>(tops.size()), 16), 0);
+  auto tokens =
+      JudgeDraft(session, draft, LogitsRows(rows.data(), static_cast<int32_t>(tops.size()), 16), 0);
   EXPECT_TRUE(tokens.ok()) << tokens.status().ToString();
   return tokens.ok() ? *tokens : std::vector<VerifiedToken>();
 }
@@ -73,10 +73,9 @@ TEST(JudgeDraftTest, TheNumberOfRowsMustFit) {
   const std::vector<float> rows = RowsFor({5});
   Draft draft;
   draft.tokens = {5};
-  EXPECT_EQ(JudgeDraft(session, draft, LogitsRows(rows.data(), 1, 16), std::nullopt)
-                .status()
-                .code(),
-            StatusCode::kInternal);
+  EXPECT_EQ(
+      JudgeDraft(session, draft, LogitsRows(rows.data(), 1, 16), std::nullopt).status().code(),
+      StatusCode::kInternal);
 }
 
 // Under rejection sampling the first token follows the target's law, whatever was drafted.
@@ -88,10 +87,10 @@ TEST(JudgeDraftTest, MaxAcceptanceKeepsTheLaw) {
   session.rule = VerifyRule::kMaxAcceptance;
   Distribution target_law;
   Distribution draft_law;
-  ASSERT_TRUE(session.sampler
-                  .ComputeDistribution(std::span(rows).first(kVocabulary), session.history,
-                                       target_law)
-                  .ok());
+  ASSERT_TRUE(
+      session.sampler
+          .ComputeDistribution(std::span(rows).first(kVocabulary), session.history, target_law)
+          .ok());
   ASSERT_TRUE(session.sampler.ComputeDistribution(draft_row, session.history, draft_law).ok());
   constexpr int kTrials = 40000;
   std::map<TokenId, int> counts;

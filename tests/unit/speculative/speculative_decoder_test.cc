@@ -104,8 +104,8 @@ TEST_F(SpeculativeDecoderTest, NothingIsDraftedTwice) {
     const auto tokens = decoder.Generate(kPrompt, 50);
     ASSERT_TRUE(tokens.ok());
     EXPECT_EQ(*tokens, Plain(50));
-    EXPECT_LE(drafts.control->rows, static_cast<int64_t>(std::size(kPrompt) + tokens->size()) +
-                                        decoder.stats().rejected);
+    EXPECT_LE(drafts.control->rows,
+              static_cast<int64_t>(std::size(kPrompt) + tokens->size()) + decoder.stats().rejected);
     EXPECT_GT(drafts.control->rows, 0);
   }
 }
@@ -138,7 +138,8 @@ TEST_F(SpeculativeDecoderTest, LengthsRespectEveryLimit) {
 TEST_F(SpeculativeDecoderTest, ZeroIsPlainDecoding) {
   TargetModelWrapper target("t", *target_setup_.pool, std::nullopt);
   ScriptedDraft draft;
-  for (const auto& options : {Options(SpeculationMode::kFixed, 0), Options(SpeculationMode::kOff)}) {
+  for (const auto& options :
+       {Options(SpeculationMode::kFixed, 0), Options(SpeculationMode::kOff)}) {
     SpeculativeDecoder decoder(target, {&draft}, policy_, options);
     EXPECT_EQ(*decoder.Generate(kPrompt, 10), Plain(10));
     EXPECT_EQ(decoder.stats().rounds, 10);

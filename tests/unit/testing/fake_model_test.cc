@@ -9,7 +9,9 @@ namespace foretoken {
 namespace {
 
 BatchRow Row(TokenId token, int32_t position, bool wants_logits = true, int32_t sequence = 0) {
-  return {.token = token, .position = position, .sequences = {SequenceId{sequence}},
+  return {.token = token,
+          .position = position,
+          .sequences = {SequenceId{sequence}},
           .wants_logits = wants_logits};
 }
 
@@ -28,9 +30,9 @@ TEST(FakeModelTest, LogitsDependOnThePrefixAndOnNothingElse) {
   LastLogits(*one_by_one, {Row(4, 1)});
   const auto expected = LastLogits(*one_by_one, {Row(5, 2)});
   // In another batch, with a neighbour.
-  EXPECT_EQ(LastLogits(*batched, {Row(9, 0, false, 1), Row(3, 0, false), Row(4, 1, false),
-                                  Row(5, 2)}),
-            expected);
+  EXPECT_EQ(
+      LastLogits(*batched, {Row(9, 0, false, 1), Row(3, 0, false), Row(4, 1, false), Row(5, 2)}),
+      expected);
   // After a roll-back.
   LastLogits(*batched, {Row(7, 3), Row(8, 4)});
   ASSERT_TRUE(batched->Truncate(SequenceId{0}, 2).ok());
@@ -47,8 +49,7 @@ TEST(FakeModelTest, ForksSharePrefixes) {
   const auto expected = LastLogits(*backend, {Row(5, 2)});
   ASSERT_TRUE(backend->Fork(SequenceId{0}, SequenceId{1}, 2).ok());
   EXPECT_EQ(LastLogits(*backend, {Row(5, 2, true, 1)}), expected);
-  EXPECT_EQ(backend->Fork(SequenceId{0}, SequenceId{1}, 1).code(),
-            StatusCode::kFailedPrecondition);
+  EXPECT_EQ(backend->Fork(SequenceId{0}, SequenceId{1}, 1).code(), StatusCode::kFailedPrecondition);
 }
 
 TEST(FakeModelTest, RefusesWhatBreaksTheContract) {
@@ -56,9 +57,9 @@ TEST(FakeModelTest, RefusesWhatBreaksTheContract) {
   auto backend = model->NewBackend({}).value();
   auto code = [&](std::vector<BatchRow> rows) { return backend->Decode(rows).status().code(); };
   EXPECT_EQ(code({}), StatusCode::kInvalidArgument);
-  EXPECT_EQ(code({Row(1, 1)}), StatusCode::kInvalidArgument);             // a gap
-  EXPECT_EQ(code({Row(16, 0)}), StatusCode::kInvalidArgument);            // no such token
-  EXPECT_EQ(code({Row(1, 0, true, 1)}), StatusCode::kInvalidArgument);    // no such sequence
+  EXPECT_EQ(code({Row(1, 1)}), StatusCode::kInvalidArgument);           // a gap
+  EXPECT_EQ(code({Row(16, 0)}), StatusCode::kInvalidArgument);          // no such token
+  EXPECT_EQ(code({Row(1, 0, true, 1)}), StatusCode::kInvalidArgument);  // no such sequence
   EXPECT_EQ(code({Row(1, 0), Row(1, 1), Row(1, 2), Row(1, 3)}), StatusCode::kInvalidArgument);
   EXPECT_EQ(code({Row(1, 0), Row(1, 1), Row(1, 2)}), StatusCode::kOk);
   EXPECT_EQ(code({Row(1, 3), Row(1, 4)}), StatusCode::kResourceExhausted);

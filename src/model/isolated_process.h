@@ -1,5 +1,5 @@
-#ifndef FORETOKEN_MODEL_CHILD_PROCESS_H_
-#define FORETOKEN_MODEL_CHILD_PROCESS_H_
+#ifndef FORETOKEN_MODEL_ISOLATED_PROCESS_H_
+#define FORETOKEN_MODEL_ISOLATED_PROCESS_H_
 
 #include <cstdint>
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace foretoken {
 
-struct ChildCommand {
+struct IsolatedCommand {
   std::string executable;                // a path; PATH is not searched
   std::vector<std::string> arguments;    // without the executable itself
   std::vector<std::string> environment;  // "NAME=value", over the caller's own environment
@@ -17,7 +17,7 @@ struct ChildCommand {
 };
 
 // How a child ended: exactly one of the three.
-struct ChildOutcome {
+struct IsolatedOutcome {
   bool timed_out = false;       // it was killed for it
   int signal = 0;               // that killed it, or 0
   int exit_code = 0;            // when neither of the above
@@ -29,8 +29,8 @@ struct ChildOutcome {
 // The child leads a process group of its own, which is killed when the time is over.
 // Any thread may call it; it blocks. NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED or INTERNAL
 // when the program cannot be started or its end cannot be learned.
-Result<ChildOutcome> RunChild(const ChildCommand& command);
+Result<IsolatedOutcome> RunIsolated(const IsolatedCommand& command);
 
 }  // namespace foretoken
 
-#endif  // FORETOKEN_MODEL_CHILD_PROCESS_H_
+#endif  // FORETOKEN_MODEL_ISOLATED_PROCESS_H_

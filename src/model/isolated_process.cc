@@ -1,4 +1,4 @@
-#include "model/child_process.h"
+#include "model/isolated_process.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -106,7 +106,7 @@ Status SpawnError(const std::string& executable, int error) {
   return InternalError(message);
 }
 
-Result<pid_t> Spawn(const ChildCommand& command, int error_fd) {
+Result<pid_t> Spawn(const IsolatedCommand& command, int error_fd) {
   std::vector<std::string> arguments = {command.executable};
   arguments.insert(arguments.end(), command.arguments.begin(), command.arguments.end());
   std::vector<std::string> environment = command.environment;
@@ -157,7 +157,7 @@ std::string LastLine(std::string_view text) {
 
 }  // namespace
 
-Result<ChildOutcome> RunChild(const ChildCommand& command) {
+Result<IsolatedOutcome> RunIsolated(const IsolatedCommand& command) {
   Pipe errors;
   if (!errors.Open()) {
     return ResourceExhaustedError(
@@ -167,7 +167,7 @@ Result<ChildOutcome> RunChild(const ChildCommand& command) {
   errors.CloseWriter();
   using Clock = std::chrono::steady_clock;
   const auto deadline = Clock::now() + std::chrono::milliseconds(command.timeout_ms);
-  ChildOutcome outcome;
+  IsolatedOutcome outcome;
   std::string kept;
   bool open = true;
   // The end of the child, not of its standard error, ends the wait: a grandchild may hold that.

@@ -1,4 +1,4 @@
-#include "model/child_process.h"
+#include "model/isolated_process.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -17,53 +17,53 @@
 namespace foretoken {
 namespace {
 
-ChildCommand Shell(const std::string& script) {
-  ChildCommand command;
+IsolatedCommand Shell(const std::string& script) {
+  IsolatedCommand command;
   command.executable = "/bin/sh";
   command.arguments = {"-c", script};
   return command;
 }
 
-ChildOutcome RunToEnd(const ChildCommand& command) {
-  auto outcome = RunChild(command);
+IsolatedOutcome RunToEnd(const IsolatedCommand& command) {
+  auto outcome = RunIsolated(command);
   EXPECT_TRUE(outcome.ok()) << outcome.status().ToString();
-  return outcome.ok() ? *outcome : ChildOutcome{};
+  return outcome.ok() ? *outcome : IsolatedOutcome{};
 }
 
-TEST(ChildProcessTest, TellsExitCodesAndSignals) {
+TEST(IsolatedProcessTest, TellsExitCodesAndSignals) {
   EXPECT_EQ(RunToEnd(Shell("exit 0")).exit_code, 0);
   EXPECT_EQ(RunToEnd(Shell("exit 65")).exit_code, 65);
-  const ChildOutcome aborted = RunToEnd(Shell("kill -ABRT $$"));
+  const IsolatedOutcome aborted = RunToEnd(Shell("kill -ABRT $$"));
   EXPECT_EQ(aborted.signal, SIGABRT);
   EXPECT_FALSE(aborted.timed_out);
 }
 
-TEST(ChildProcessTest, KeepsTheLastWords) {
+TEST(IsolatedProcessTest, KeepsTheLastWords) {
   EXPECT_EQ(
       RunToEnd(Shell("echo one >&2; echo two >&2; echo '  ' >&2; echo unseen")).last_error_line,
       "two");
   EXPECT_EQ(RunToEnd(Shell("true")).last_error_line, "");
   // Far more than is kept and than a pipe holds.
-  const ChildOutcome loud =
+  const IsolatedOutcome loud =
       RunToEnd(Shell("i=0; while [ $i -lt 20000 ]; do echo line $i >&2; i=$((i+1)); done; exit 3"));
   EXPECT_EQ(loud.last_error_line, "line 19999");
   EXPECT_EQ(loud.exit_code, 3);
 }
 
-TEST(ChildProcessTest, EndsAChildThatTakesTooLong) {
-  ChildCommand command = Shell("echo waiting >&2; sleep 60");
+TEST(IsolatedProcessTest, EndsAChildThatTakesTooLong) {
+  IsolatedCommand command = Shell("echo waiting >&2; sleep 60");
   command.timeout_ms = 200;
   const auto start = std::chrono::steady_clock::now();
-  const ChildOutcome outcome = RunToEnd(command);
+  const IsolatedOutcome outcome = RunToEnd(command);
   EXPECT_TRUE(outcome.timed_out);
   EXPECT_EQ(outcome.last_error_line, "waiting");
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
 }
 
-TEST(ChildProcessTest, DoesNotWaitForGrandchildrenAndEndsThem) {
+TEST(IsolatedProcessTest, DoesNotWaitForGrandchildrenAndEndsThem) {
   const testing::TempDirectory directory;
   const std::string pid_file = directory.path() + "/pid";
-  const ChildOutcome outcome = RunToEnd(Shell("sleep 60 & echo $! > " + pid_file + "; exit 7"));
+  const IsolatedOutcome outcome = RunToEnd(Shell("sleep 60 & echo $! > " + pid_file + "; exit 7"));
   EXPECT_EQ(outcome.exit_code, 7);
   pid_t grandchild = 0;
   std::ifstream(pid_file) >> grandchild;
@@ -80,15 +80,15 @@ TEST(ChildProcessTest, DoesNotWaitForGrandchildrenAndEndsThem) {
   EXPECT_TRUE(state.empty() || state == "Z") << state;
 }
 
-TEST(ChildProcessTest, GivesTheEnvironmentWithOursOverIt) {
+TEST(IsolatedProcessTest, GivesTheEnvironmentWithOursOverIt) {
   setenv("FORETOKEN_TEST_KEPT", "kept", 1);
   setenv("FORETOKEN_TEST_REPLACED", "old", 1);
-  ChildCommand command = Shell("echo $FORETOKEN_TEST_KEPT $FORETOKEN_TEST_REPLACED >&2");
+  IsolatedCommand command = Shell("echo $FORETOKEN_TEST_KEPT $FORETOKEN_TEST_REPLACED >&2");
   command.environment = {"FORETOKEN_TEST_REPLACED=new"};
   EXPECT_EQ(RunToEnd(command).last_error_line, "kept new");
 }
 
-TEST(ChildProcessTest, GivesNoFilesAndDefaultSignals) {
+TEST(IsolatedProcessTest, GivesNoFilesAndDefaultSignals) {
   // Without O_CLOEXEC, as a careless library would open it.
   const int leaked = open("/dev/null", O_RDONLY);
   ASSERT_GE(leaked, 3);
@@ -113,15 +113,15 @@ TEST(ChildProcessTest, GivesNoFilesAndDefaultSignals) {
   sigaction(SIGPIPE, &old_action, nullptr);
 }
 
-TEST(ChildProcessTest, SaysWhyAProgramCannotBeStarted) {
-  ChildCommand command;
+TEST(IsolatedProcessTest, SaysWhyAProgramCannotBeStarted) {
+  IsolatedCommand command;
   command.executable = "/no/such/program";
-  const Status missing = RunChild(command).status();
+  const Status missing = RunIsolated(command).status();
   EXPECT_EQ(missing.code(), StatusCode::kNotFound);
   EXPECT_NE(missing.message().find("/no/such/program"), std::string::npos);
   const testing::TempDirectory directory;
   command.executable = directory.Write("text", "no program");
-  EXPECT_EQ(RunChild(command).status().code(), StatusCode::kPermissionDenied);
+  EXPECT_EQ(RunIsolated(command).status().code(), StatusCode::kPermissionDenied);
 }
 
 }  // namespace
