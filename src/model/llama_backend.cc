@@ -328,6 +328,7 @@ class LlamaBackend : public ModelBackend {
     sequence_counts_.resize(count);
     sequence_pointers_.resize(count);
     wants_logits_.resize(count);
+    next_positions_.assign(static_cast<size_t>(description_.max_sequences), -1);
     int32_t logits_rows = 0;
     for (size_t i = 0; i < count; ++i) {
       const BatchRow& row = rows[i];
@@ -338,6 +339,16 @@ class LlamaBackend : public ModelBackend {
       if (row.sequences.empty()) return InvalidArgumentError("a row without a sequence");
       for (const SequenceId sequence : row.sequences) {
         FORETOKEN_RETURN_IF_ERROR(CheckSequence(sequence));
+        // llama.cpp lets an empty sequence begin anywhere.
+        int32_t& next = next_positions_[static_cast<size_t>(sequence)];
+        if (next < 0) {
+          next = llama_memory_seq_pos_max(memory_, static_cast<llama_seq_id>(sequence)) + 1;
+        }
+        if (row.position != next) {
+          return InvalidArgumentError(fmt::format(
+              "position {} does not continue a sequence of {} tokens", row.position, next));
+        }
+        ++next;
       }
       tokens_[i] = row.token;
       positions_[i] = row.position;
@@ -372,6 +383,7 @@ class LlamaBackend : public ModelBackend {
   std::vector<int32_t> sequence_counts_;
   std::vector<llama_seq_id*> sequence_pointers_;
   std::vector<int8_t> wants_logits_;
+  std::vector<int32_t> next_positions_;  // by sequence; negative: not in this batch
 };
 
 class LlamaModel : public LoadedModel {

@@ -27,7 +27,7 @@ class CollectingSink : public CommitSink {
 
 }  // namespace
 
-SpeculativeDecoder::SpeculativeDecoder(TargetModel& target, std::vector<DraftModel*> drafts,
+SpeculativeDecoder::SpeculativeDecoder(TargetModel& target, const std::vector<DraftModel*>& drafts,
                                        DraftLengthPolicy& policy, DecoderOptions options)
     : target_(target), policy_(policy), options_(std::move(options)) {
   for (DraftModel* draft : drafts) sources_.push_back({.model = draft});

@@ -46,7 +46,7 @@ class SpeculativeDecoder {
  public:
   // `drafts` in order of preference, each for this generation only. `policy` decides lengths in
   // SpeculationMode::kAuto.
-  SpeculativeDecoder(TargetModel& target, std::vector<DraftModel*> drafts,
+  SpeculativeDecoder(TargetModel& target, const std::vector<DraftModel*>& drafts,
                      DraftLengthPolicy& policy, DecoderOptions options);
 
   // Generates 1 to `max_tokens` tokens after `prompt_tokens`; returns kStop or kLength, or why it

@@ -19,7 +19,7 @@ TempDirectory::~TempDirectory() {
 }
 
 std::string TempDirectory::Write(const std::string& name, std::string_view bytes) const {
-  const std::string path = path_ + "/" + name;
+  std::string path = path_ + "/" + name;
   std::ofstream(path, std::ios::binary | std::ios::trunc)
       .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   return path;

@@ -2,21 +2,22 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <fstream>
 #include <string>
+
+#include "testing/temp_directory.h"
 
 namespace foretoken {
 namespace {
 
-class PromptsFileTest : public testing::Test {
+class PromptsFileTest : public ::testing::Test {
  protected:
-  ~PromptsFileTest() override { std::filesystem::remove(path_); }
   Result<std::vector<Prompt>> Read(const std::string& content, int32_t limit = 0) {
     std::ofstream(path_, std::ios::binary) << content;
     return ReadPromptsFile(path_, limit);
   }
-  const std::string path_ = testing::TempDir() + "/foretoken_prompts_file_test.jsonl";
+  const testing::TempDirectory directory_;  // its own: tests run side by side
+  const std::string path_ = directory_.path() + "/prompts.jsonl";
 };
 
 TEST_F(PromptsFileTest, ReadsBothFieldsAndNamesPrompts) {
