@@ -285,7 +285,8 @@ class LlamaBackend : public ModelBackend {
     memory_ = llama_get_memory(context_.get());
 
     description_.vocabulary_size = llama_vocab_n_tokens(llama_model_get_vocab(model_));
-    description_.context_tokens = static_cast<int32_t>(llama_n_ctx(context_.get()));
+    // llama.cpp rounds the size up; what was asked for is what there is.
+    description_.context_tokens = context_tokens;
     description_.max_batch_rows = static_cast<int32_t>(llama_n_ubatch(context_.get()));
     description_.max_logits_rows = static_cast<int32_t>(params.n_outputs_max);
     description_.max_sequences = options_.max_sequences;
@@ -349,6 +350,10 @@ class LlamaBackend : public ModelBackend {
               "position {} does not continue a sequence of {} tokens", row.position, next));
         }
         ++next;
+      }
+      if (row.position >= description_.context_tokens) {
+        return ResourceExhaustedError(fmt::format("no room for position {} in a context of {}",
+                                                  row.position, description_.context_tokens));
       }
       tokens_[i] = row.token;
       positions_[i] = row.position;

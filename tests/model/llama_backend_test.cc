@@ -70,7 +70,7 @@ TEST_F(LlamaBackendTest, DescribesItself) {
   const auto backend = NewBackend();
   const BackendDescription& description = backend->description();
   EXPECT_EQ(description.vocabulary_size, model_->vocabulary().size());
-  EXPECT_GE(description.context_tokens, 32);
+  EXPECT_EQ(description.context_tokens, 32);
   EXPECT_EQ(description.max_batch_rows, 16);
   EXPECT_EQ(description.max_logits_rows, 4);
   EXPECT_EQ(description.max_sequences, 2);
