@@ -38,7 +38,7 @@ enum class TokenOrigin {
 enum class FinishReason {
   kStop,       // end-of-text token or stop string
   kLength,     // max_tokens, or the end of the context
-  kCancelled,  // Cancel(), or the stream was dropped
+  kCancelled,  // Cancel(), a dropped stream, a deadline or a reader that did not read: see the status
   kError,      // see the status
 };
 
@@ -71,16 +71,19 @@ struct TokensEvent {
 
 struct Usage {
   int32_t prompt_tokens = 0;
+  int32_t cached_prompt_tokens = 0;  // of these: reused from the cache, not computed
   int32_t completion_tokens = 0;
 };
 
 struct Timings {
-  double prompt_ms = 0;       // the prompt's forward passes
-  double first_token_ms = 0;  // from the start of the work to the first token
+  double queue_ms = 0;        // from submission to the start of the work
+  double prompt_ms = 0;       // the steps that ran a part of the prompt
+  double first_token_ms = 0;  // from submission to the first token
   double decode_ms = 0;       // from the first token to the last
-  double draft_ms = 0;        // of decode: proposing
-  double verify_ms = 0;       // of decode: the target's forward passes
-  double sample_ms = 0;       // of decode: choosing and verifying tokens
+  // Of decode. A phase is shared by all that took part in it, and counts whole for each.
+  double draft_ms = 0;   // proposing
+  double verify_ms = 0;  // the target's forward passes
+  double sample_ms = 0;  // choosing and verifying tokens
   // Tokens after the first per second of decode_ms; 0 when there are none.
   double decode_tokens_per_second = 0;
 };
@@ -116,7 +119,8 @@ using StreamEvent = std::variant<TokensEvent, FinishedEvent>;
 
 // One running generation, seen by its reader.
 // One thread reads; any thread may cancel. Nothing has to outlive it. Dropping it cancels the
-// generation at its next round. A reader that does not read makes the generation wait.
+// generation at its next round. A reader that does not read makes its own generation wait, and in
+// the end be cancelled (RuntimeOptions::slow_reader_ms); nobody else's.
 class GenerationStream {
  public:
   virtual ~GenerationStream() = default;

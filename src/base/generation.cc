@@ -36,6 +36,8 @@ std::string_view DraftSourceKindName(DraftSourceKind kind) {
       return "draft";
     case DraftSourceKind::kSuffix:
       return "suffix";
+    case DraftSourceKind::kPrediction:
+      return "prediction";
   }
   return "unknown";
 }

@@ -1,6 +1,8 @@
 #include "foretoken/options.h"
 
 #include <cmath>
+#include <set>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -73,7 +75,9 @@ Status Validate(const GenerateOptions& o) {
   if (o.logprobs) {
     check.Range("logprobs", *o.logprobs, *o.logprobs >= 0 && *o.logprobs <= 20, "between 0 and 20");
   }
-  check.Also(Validate(o.sampling));
+  check
+      .Range("deadline_ms", o.deadline_ms, o.deadline_ms >= 0, "0 (none) or more")
+      .Also(Validate(o.sampling));
   if (o.speculation) check.Also(Validate(*o.speculation));
   return check.Take();
 }
@@ -85,6 +89,17 @@ Status Validate(const ModelConfig& c) {
              "0 (the model's own) or more")
       .Range("threads", c.threads, c.threads >= 0 && c.threads <= 512,
              "0 (the physical cores) to 512")
+      .Range("kv_cache_tokens", c.kv_cache_tokens,
+             c.kv_cache_tokens == 0 || c.kv_cache_tokens >= c.context_tokens,
+             "0 (as many as context_tokens) or at least context_tokens")
+      .Take();
+}
+
+Status Validate(const AdapterConfig& c) {
+  return Checker()
+      .Require(!c.id.empty(), "an adapter needs an id")
+      .Require(!c.path.empty(), fmt::format("adapter '{}' has no path to a GGUF file", c.id))
+      .Range("scale", c.scale, std::isfinite(c.scale), "a finite number")
       .Take();
 }
 
@@ -92,13 +107,30 @@ Status Validate(const TenantConfig& c) {
   Checker check;
   check.Require(!c.name.empty(), "a tenant needs a name").Also(Validate(c.target));
   if (c.draft_model) check.Also(Validate(*c.draft_model));
-  return check.Also(Validate(c.speculation)).Take();
+  check.Also(Validate(c.speculation))
+      .Range("weight", c.weight, c.weight > 0 && c.weight <= 1000, "above 0 and at most 1,000")
+      .Range("suffix_store_bytes", c.suffix_store_bytes,
+             c.suffix_store_bytes >= 0 && c.suffix_store_bytes <= (int64_t{1} << 30),
+             "between 0 (none) and 1073741824");
+  std::set<std::string_view> ids;
+  for (const AdapterConfig& adapter : c.adapters) {
+    check.Also(Validate(adapter))
+        .Require(ids.insert(adapter.id).second,
+                 fmt::format("two adapters have the id '{}'", adapter.id));
+  }
+  return check.Take();
 }
 
 Status Validate(const RuntimeOptions& o) {
   return Checker()
       .Range("stream_capacity", o.stream_capacity,
              o.stream_capacity >= 1 && o.stream_capacity <= 65536, "between 1 and 65536")
+      .Range("slow_reader_ms", o.slow_reader_ms, o.slow_reader_ms >= 1, "1 or more")
+      .Range("max_running", o.max_running, o.max_running >= 1 && o.max_running <= 256,
+             "between 1 and 256")
+      .Range("prefill_slowdown", o.prefill_slowdown,
+             o.prefill_slowdown >= 1.5 && o.prefill_slowdown <= 1000, "between 1.5 and 1,000")
+      .Range("paused_state_bytes", o.paused_state_bytes, o.paused_state_bytes >= 0, "0 or more")
       .Take();
 }
 
