@@ -21,9 +21,11 @@ struct ChatMessage {
   std::string content;
 };
 
+// Text as it is, tokens as they are, or messages laid out by the model's chat template.
+using Prompt = std::variant<std::string, std::vector<TokenId>, std::vector<ChatMessage>>;
+
 struct GenerateRequest {
-  // Text as it is, tokens as they are, or messages laid out by the model's chat template.
-  std::variant<std::string, std::vector<TokenId>, std::vector<ChatMessage>> prompt;
+  Prompt prompt;
   GenerateOptions options;
 };
 

@@ -52,7 +52,10 @@ Reuse FindReuse(EngineState& state, const ActiveRequest& request) {
   const auto prompt = std::span<const TokenId>(request.request.prompt)
                           .first(request.request.prompt.size() - 1);
   const auto match = state.prefixes.Match(request.tenant(), AdapterKeyOf(request.adapter()), prompt);
-  if (match.sequence != nullptr) reuse = {.tokens = match.length, .sequence = match.sequence};
+  if (match) {
+    reuse = {.tokens = match->length, .sequence = &state.prefixes.Find(match->id)->sequence};
+    state.prefixes.Touch(match->id);
+  }
   for (const RequestPtr& other : state.running) {
     if (other->tenant() != request.tenant() || other->adapter() != request.adapter()) continue;
     const int32_t cached = CommonPrefix(prompt, other->cache().tokens());

@@ -1,7 +1,6 @@
 #ifndef FORETOKEN_ENGINE_ENGINE_H_
 #define FORETOKEN_ENGINE_ENGINE_H_
 
-#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "engine/abort_watch.h"
 #include "engine/draft_context.h"
 #include "engine/engine_request.h"
 #include "engine/engine_state.h"
@@ -47,7 +47,8 @@ class Engine {
   // anything runs.
   Result<std::shared_ptr<StreamChannel>> Submit(EngineRequest request);
 
-  // Forgets what is cached of a tenant's prompts. Returns when it is done.
+  // Ends a tenant's requests as cancelled and forgets what is cached of its prompts. Returns when
+  // it is done.
   void ForgetTenant(TenantKey tenant);
   // Lets prompts of all tenants that begin with these tokens share the cells of that beginning.
   void AddPublicPrefix(std::vector<TokenId> tokens);
@@ -57,19 +58,15 @@ class Engine {
   const LoadedModel& target() const { return *target_; }
 
  private:
-  // Read by the back ends during a forward: whether nobody wants its result any more. Shared with
-  // them, since a draft context may be freed after the engine.
-  using AbortFlag = std::shared_ptr<std::atomic<bool>>;
-
   Engine(std::shared_ptr<LoadedModel> target, std::unique_ptr<ModelBackend> backend,
-         AbortFlag stopping, EngineOptions options);
-  static BackendOptions WithAbort(BackendOptions options, AbortFlag stopping);
+         std::shared_ptr<AbortWatch> watch, EngineOptions options);
+  static BackendOptions WithAbort(BackendOptions options, std::shared_ptr<AbortWatch> watch);
   void Run();
 
   const EngineOptions options_;
   const std::shared_ptr<LoadedModel> target_;  // shared with other tenants' engines by content
   const std::unique_ptr<ModelBackend> backend_;
-  const AbortFlag stopping_;
+  const std::shared_ptr<AbortWatch> watch_;  // second owners: the back ends
   const std::shared_ptr<Mailbox> mailbox_;
   EngineState state_;  // the engine thread's, but for the metrics
 

@@ -20,6 +20,11 @@ struct EngineAdapter {
   float scale = 1.0f;
 };
 
+// What the cells of a sequence depend on besides its tokens, among one tenant's requests.
+inline std::string AdapterKeyOf(const EngineAdapter* adapter) {
+  return adapter != nullptr ? adapter->id : std::string();
+}
+
 // A request as an engine runs it: validated, tokenized, with every choice made.
 struct EngineRequest {
   std::vector<TokenId> prompt;

@@ -11,6 +11,7 @@
 
 #include "base/ledger.h"
 #include "base/worker_pool.h"
+#include "engine/abort_watch.h"
 #include "engine/active_request.h"
 #include "engine/engine_metrics.h"
 #include "engine/fair_counters.h"
@@ -58,10 +59,11 @@ struct EngineState {
   using Clock = std::chrono::steady_clock;
 
   EngineState(const EngineOptions& engine_options, ModelBackend& target_backend,
-              const Vocabulary& target_vocabulary)
+              const Vocabulary& target_vocabulary, AbortWatch& abort_watch)
       : options(engine_options),
         backend(target_backend),
         vocabulary(target_vocabulary),
+        watch(abort_watch),
         sequences(target_backend),
         saved_bytes("host memory for paused generations",
                     engine_options.runtime.paused_state_bytes),
@@ -70,6 +72,7 @@ struct EngineState {
   const EngineOptions& options;
   ModelBackend& backend;
   const Vocabulary& vocabulary;
+  AbortWatch& watch;
   SequencePool sequences;
   Ledger saved_bytes;
   WorkerPool workers;

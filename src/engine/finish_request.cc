@@ -145,19 +145,29 @@ Clock::time_point EndOverdueRequests(EngineState& state, Clock::time_point now) 
   return next;
 }
 
-void EndAllRequests(EngineState& state, const Status& status) {
-  const auto end_all = [&](auto& list) {
-    for (RequestPtr& request : list) {
+void EndTenantRequests(EngineState& state, TenantKey tenant, const Status& status) {
+  const auto found = state.tenants.find(tenant);
+  if (found == state.tenants.end()) return;
+  const auto end_own = [&](auto& list) {
+    for (size_t i = 0; i < list.size();) {
+      if (list[i]->tenant() != tenant) {
+        ++i;
+        continue;
+      }
+      RequestPtr request = std::move(list[i]);
+      list.erase(list.begin() + static_cast<std::ptrdiff_t>(i));
       FinishRequest(state, std::move(request), FinishReason::kCancelled, status);
     }
-    list.clear();
   };
-  end_all(state.running);
-  end_all(state.paused);
-  for (auto& [key, queue] : state.tenants) {
-    end_all(queue.waiting);
-    queue.running = queue.paused = 0;
-  }
+  end_own(state.running);
+  end_own(state.paused);
+  end_own(found->second.waiting);
+  state.fairness.Leave(tenant);
+  state.tenants.erase(found);
+}
+
+void EndAllRequests(EngineState& state, const Status& status) {
+  while (!state.tenants.empty()) EndTenantRequests(state, state.tenants.begin()->first, status);
 }
 
 }  // namespace foretoken

@@ -15,6 +15,9 @@ void FinishRequest(EngineState& state, RequestPtr request, FinishReason reason,
 ActiveRequest::Clock::time_point EndOverdueRequests(EngineState& state,
                                                     ActiveRequest::Clock::time_point now);
 
+// Ends a tenant's requests, as cancelled.
+void EndTenantRequests(EngineState& state, TenantKey tenant, const Status& status);
+
 // Ends all requests, as cancelled.
 void EndAllRequests(EngineState& state, const Status& status);
 

@@ -81,8 +81,8 @@ Result<Draft> DraftModelWrapper::GenerateDraft(Session& session, int32_t k) {
   return std::move(task.draft);
 }
 
-std::vector<DraftForward> DraftTogether(std::span<ModelDraftTask> tasks, WorkerPool& workers) {
-  std::vector<DraftForward> forwards;
+std::vector<ModelForward> DraftTogether(std::span<ModelDraftTask> tasks, WorkerPool& workers) {
+  std::vector<ModelForward> forwards;
   if (tasks.empty()) return forwards;
   const BackendDescription& limits = tasks[0].model->cache().description();
   std::vector<Progress> all(tasks.size());
@@ -130,7 +130,7 @@ std::vector<DraftForward> DraftTogether(std::span<ModelDraftTask> tasks, WorkerP
   return forwards;
 }
 
-DraftForward CatchUpTogether(std::span<CatchUpTask> tasks) {
+ModelForward CatchUpTogether(std::span<CatchUpTask> tasks) {
   if (tasks.empty()) return {};
   std::vector<ForwardPart> parts(tasks.size());
   std::vector<ForwardPart*> pointers;

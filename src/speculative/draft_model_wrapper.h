@@ -50,7 +50,7 @@ struct ModelDraftTask {
 };
 
 // The forwards of a DraftTogether, for those who learn what they cost.
-struct DraftForward {
+struct ModelForward {
   int32_t rows = 0;
   int64_t us = 0;
 };
@@ -59,7 +59,7 @@ struct DraftForward {
 // when it has its k tokens. The first of them also runs what the caches are behind, in several
 // forwards where it does not fit into one. A failure costs its own task the draft; the session's
 // committed state is left as it was.
-std::vector<DraftForward> DraftTogether(std::span<ModelDraftTask> tasks, WorkerPool& workers);
+std::vector<ModelForward> DraftTogether(std::span<ModelDraftTask> tasks, WorkerPool& workers);
 
 // Runs at most `rows` of the tokens that the model's cache is behind, and drafts nothing: so that
 // a long prompt is caught up with over several steps.
@@ -69,7 +69,7 @@ struct CatchUpTask {
   int32_t rows = 0;
   Status status;
 };
-DraftForward CatchUpTogether(std::span<CatchUpTask> tasks);
+ModelForward CatchUpTogether(std::span<CatchUpTask> tasks);
 
 }  // namespace foretoken
 

@@ -1,5 +1,5 @@
-#ifndef FORETOKEN_ENGINE_KV_LEDGER_H_
-#define FORETOKEN_ENGINE_KV_LEDGER_H_
+#ifndef FORETOKEN_MODEL_KV_LEDGER_H_
+#define FORETOKEN_MODEL_KV_LEDGER_H_
 
 #include <cstdint>
 #include <span>
@@ -108,4 +108,4 @@ class KvLease {
 
 }  // namespace foretoken
 
-#endif  // FORETOKEN_ENGINE_KV_LEDGER_H_
+#endif  // FORETOKEN_MODEL_KV_LEDGER_H_

@@ -1,4 +1,4 @@
-#include "engine/kv_ledger.h"
+#include "model/kv_ledger.h"
 
 #include <gtest/gtest.h>
 
