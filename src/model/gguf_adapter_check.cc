@@ -45,6 +45,9 @@ Status CheckKeys(const GgufFile& adapter, const GgufFile& model) {
     return DataLossError(fmt::format("{}: key '{}' is of type {}; float32 is right", adapter.name(),
                                      alpha, GgufValueTypeName(*adapter.TypeOf(alpha))));
   }
+  if (!std::isfinite(adapter.GetFloat(alpha).value_or(0))) {
+    return DataLossError(fmt::format("{}: key '{}' is not finite", adapter.name(), alpha));
+  }
   if (adapter.Has("adapter.alora.invocation_tokens")) {
     return UnimplementedError(
         fmt::format("{}: an adapter that begins at certain tokens of a text; one that changes all "
