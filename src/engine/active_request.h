@@ -47,8 +47,7 @@ struct ActiveRequest {
   std::optional<Clock::time_point> stalled_since;
   std::optional<SavedState> saved;
   int32_t reused_prompt_tokens = 0;
-  int64_t last_step = 0;        // that it took part in
-  int64_t last_draft_step = 0;  // in which its draft model's cache was used
+  int64_t last_step = 0;  // that it took part in
   // Microseconds of the phases that it took part in.
   int64_t prompt_us = 0;
   int64_t draft_us = 0;

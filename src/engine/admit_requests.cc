@@ -1,6 +1,7 @@
 #include "engine/admit_requests.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <optional>
 #include <span>
@@ -129,6 +130,13 @@ Outcome TryAdmit(EngineState& state, TenantQueue& queue, size_t index) {
       admitted->decoder->Begin(admitted->request.prompt, admitted->request.options.max_tokens);
   if (begun.ok()) {
     admitted->reused_prompt_tokens = shared;
+    state.metrics.RecordStarted(
+        admitted->tenant(),
+        {.queue_ms = std::chrono::duration<double, std::milli>(admitted->admitted -
+                                                               admitted->submitted)
+                         .count(),
+         .prompt_tokens = prompt_tokens,
+         .cached_prompt_tokens = shared});
     admitted->cache().Adopt(
         std::move(*sequence),
         std::span(admitted->request.prompt).first(static_cast<size_t>(shared)));

@@ -67,7 +67,8 @@ struct EngineState {
         sequences(target_backend),
         saved_bytes("host memory for paused generations",
                     engine_options.runtime.paused_state_bytes),
-        workers(engine_options.backend.threads) {}
+        workers(engine_options.backend.threads),
+        prefixes(sequences) {}
 
   const EngineOptions& options;
   ModelBackend& backend;
@@ -88,6 +89,7 @@ struct EngineState {
   AdapterTurn adapter_turn;
   uint64_t next_arrival = 0;
   int64_t step = 0;
+  Clock::time_point last_step_end;
 };
 
 }  // namespace foretoken

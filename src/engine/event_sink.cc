@@ -19,12 +19,12 @@ bool EventSink::Commit(const VerifiedToken& token, std::optional<DraftSourceKind
   return !assembled.stopped;
 }
 
-void EventSink::EndRound(Clock::time_point now) {
-  if (event_.tokens.empty()) return;
-  if (sent_tokens_ == 0) first_token_time_ = now;
+bool EventSink::EndRound(Clock::time_point now) {
+  if (event_.tokens.empty()) return false;
+  if (events_++ == 0) first_token_time_ = now;
   last_token_time_ = now;
-  sent_tokens_ = tokens_;
   channel_->Push(std::exchange(event_, {}));
+  return true;
 }
 
 void EventSink::Flush() {

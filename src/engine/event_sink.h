@@ -27,14 +27,16 @@ class EventSink : public CommitSink {
       : vocabulary_(vocabulary), channel_(std::move(channel)), assembler_(options.stop) {}
 
   bool Commit(const VerifiedToken& token, std::optional<DraftSourceKind> source) override;
-  // Sends what the round committed. Precondition: the channel has room.
-  void EndRound(Clock::time_point now);
+  // Sends what the round committed. False when that was nothing. Precondition: the channel has
+  // room.
+  bool EndRound(Clock::time_point now);
   // Releases text that was held back for a stop string that did not come.
   void Flush();
 
   StreamChannel& channel() { return *channel_; }
   const StreamChannel& channel() const { return *channel_; }
   int32_t tokens() const { return tokens_; }
+  int64_t events() const { return events_; }
   // Of the events so far. Meaningless before the first.
   Clock::time_point first_token_time() const { return first_token_time_; }
   Clock::time_point last_token_time() const { return last_token_time_; }
@@ -45,7 +47,7 @@ class EventSink : public CommitSink {
   TextAssembler assembler_;
   TokensEvent event_;
   int32_t tokens_ = 0;
-  int32_t sent_tokens_ = 0;
+  int64_t events_ = 0;
   Clock::time_point first_token_time_;
   Clock::time_point last_token_time_;
 };

@@ -132,6 +132,7 @@ void FinishRequest(EngineState& state, RequestPtr request, FinishReason reason,
   FinishedEvent event = MakeFinishedEvent(*request, reason, status);
   request->decoder.reset();
   request->saved.reset();
+  state.metrics.RecordFinished(request->tenant(), event);
   request->sink.channel().Finish(std::move(event));
 }
 

@@ -19,15 +19,17 @@ void SaveState(EngineState& state, ActiveRequest& request) {
                              .reservation = std::move(*reservation)};
 }
 
-void RestoreState(EngineState& state, ActiveRequest& request) {
-  if (!request.saved) return;
+// False when there is no saved state, or it cannot be had back.
+bool RestoreState(EngineState& state, ActiveRequest& request) {
+  if (!request.saved) return false;
   const SavedState saved = std::move(*request.saved);
   request.saved.reset();
   auto sequence = state.sequences.Acquire();
-  if (!sequence.ok() || !sequence->Restore(saved.bytes, saved.tokens).ok()) return;
+  if (!sequence.ok() || !sequence->Restore(saved.bytes, saved.tokens).ok()) return false;
   request.cache().Adopt(std::move(*sequence),
                         std::span(request.session().tokens).first(
                             static_cast<size_t>(saved.tokens)));
+  return true;
 }
 
 // Cells that a paused request takes when it comes back.
@@ -69,6 +71,7 @@ void PauseRequest(EngineState& state, size_t running_index) {
   state.running.erase(state.running.begin() + static_cast<std::ptrdiff_t>(running_index));
   SaveState(state, *request);
   request->cache().Release();
+  state.metrics.RecordPreempted(request->tenant());
   if (DraftModelWrapper* draft = request->decoder->draft_model()) draft->cache().Release();
   TenantQueue& queue = state.tenants.at(request->tenant());
   --queue.running;
@@ -94,7 +97,8 @@ bool ResumePaused(EngineState& state) {
     if (!EvictForSequence(state)) return false;
     RequestPtr request = std::move(state.paused.front());
     state.paused.erase(state.paused.begin());
-    RestoreState(state, *request);
+    const bool restored = RestoreState(state, *request);
+    state.metrics.RecordResumed(request->tenant(), restored);
     TenantQueue& queue = state.tenants.at(request->tenant());
     --queue.paused;
     ++queue.running;

@@ -12,7 +12,7 @@ namespace foretoken {
 namespace {
 
 // A tenant that is this many tokens ahead of another gets no more than its fair share of a step.
-constexpr double kSlackTokens = 8;
+constexpr int64_t kSlackTokens = 8;
 // A tenant that is ahead may still take what costs those behind no more than this, as long as they
 // have nothing that waits.
 constexpr double kFreeRideSlowdown = 1.1;
@@ -37,7 +37,7 @@ void SortByTurn(Requests& requests) {
 }
 
 double TargetUs(const EngineState& state, size_t rows) {
-  return state.budget.target_cost().Predict(static_cast<int32_t>(rows));
+  return state.budget.target_cost().Predict(static_cast<int32_t>(rows)).us;
 }
 
 // How many of its requests each tenant may always decode with: as many as leave every tenant the

@@ -84,10 +84,10 @@ void PrefixCache::EvictTenant(TenantKey tenant) {
 }
 
 int32_t PrefixCache::ExclusiveCells() const {
-  std::vector<const KvLease*> leases;
-  leases.reserve(slots_.size());
-  for (const Slot& slot : slots_) leases.push_back(&slot.prefix.lease);
-  return ledger_.ExclusiveTo(leases);
+  std::vector<const Sequence*> sequences;
+  sequences.reserve(slots_.size());
+  for (const Slot& slot : slots_) sequences.push_back(&slot.prefix.sequence);
+  return pool_.CellsExclusiveTo(sequences);
 }
 
 std::list<PrefixCache::Slot>::iterator PrefixCache::At(CachedPrefixId id) {

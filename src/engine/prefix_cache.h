@@ -10,7 +10,6 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/kv_ledger.h"
 #include "engine/tenant_key.h"
 #include "foretoken/options.h"
 #include "model/sequence_pool.h"
@@ -20,7 +19,6 @@ namespace foretoken {
 // A sequence that nobody runs, and what its cells hold.
 struct CachedPrefix {
   Sequence sequence;
-  KvLease lease;                // as long as `tokens`
   std::vector<TokenId> tokens;  // committed ones; exactly what is cached
   TenantKey tenant{};
   // What the cells were computed with: an adapter's content and scale, not a tenant's name for it.
@@ -39,10 +37,10 @@ struct PrefixMatch {
 
 // Sequences kept for prompts that begin like them. A tenant is shown its own and public ones only.
 // It bounds nothing itself: who runs out of cells or sequence ids evicts.
-// The engine's thread only. The ledger and the sequences' pool must outlive it.
+// The engine's thread only. The sequences' pool must outlive it.
 class PrefixCache {
  public:
-  explicit PrefixCache(const KvLedger& ledger) : ledger_(ledger) {}
+  explicit PrefixCache(const SequencePool& pool) : pool_(pool) {}
   PrefixCache(const PrefixCache&) = delete;
   PrefixCache& operator=(const PrefixCache&) = delete;
 
@@ -80,7 +78,7 @@ class PrefixCache {
 
   std::list<Slot>::iterator At(CachedPrefixId id);
 
-  const KvLedger& ledger_;
+  const SequencePool& pool_;
   std::list<Slot> slots_;  // the most recently used first
   uint64_t last_id_ = 0;
 };

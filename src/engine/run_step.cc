@@ -67,6 +67,7 @@ void AddRequest(EngineState& state, RequestPtr request) {
   TenantQueue& queue = state.tenants[key];
   queue.tenant = request->request.tenant;
   queue.waiting.push_back(std::move(request));
+  state.metrics.RecordSubmitted(key);
   state.fairness.Join(key, queue.tenant->weight);
 }
 
@@ -74,21 +75,22 @@ std::optional<Clock::time_point> RunStep(EngineState& state) {
   const Clock::time_point next_overdue = EndOverdueRequests(state, Clock::now());
   AdmitRequests(state);
   DropIdleTenants(state);
-  const Clock::time_point plan_start = Clock::now();
+  StepTimes times{.plan_start = Clock::now()};
   const StepPlan plan = PlanStep(state);
   if (plan.requests.empty()) {
-    state.metrics.NoteIdle();
     return next_overdue;
   }
   ++state.step;
   std::vector<RoundEntry> entries = EntriesOf(plan);
   RoundReport report;
+  times.round_start = Clock::now();
   if (const Status adapted = UseAdapter(state, plan.adapter); adapted.ok()) {
     report = RunRound(state, plan, entries);
   } else {
     for (RoundEntry& entry : entries) entry.status = adapted;
   }
-  SettleStep(state, plan, entries, report, plan_start);
+  times.round_end = Clock::now();
+  SettleStep(state, plan, entries, report, times);
   DropIdleTenants(state);
   return std::nullopt;
 }

@@ -26,6 +26,13 @@ Result<Sequence> SequencePool::Acquire() {
   return Sequence(this, id, cells_.NewLease());
 }
 
+int32_t SequencePool::CellsExclusiveTo(std::span<const Sequence* const> sequences) const {
+  std::vector<const KvLease*> leases;
+  leases.reserve(sequences.size());
+  for (const Sequence* sequence : sequences) leases.push_back(&sequence->lease_);
+  return cells_.ExclusiveTo(leases);
+}
+
 void SequencePool::Release(SequenceId id) {
   const Status dropped = backend_.Truncate(id, 0);
   if (!dropped.ok()) {

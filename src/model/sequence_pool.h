@@ -34,6 +34,8 @@ class SequencePool {
   // Cells that no sequence has reserved; a cell that forks share counts once.
   int32_t free_cells() const { return cells_.free(); }
   int32_t used_cells() const { return cells_.used(); }
+  // Cells that would come free if all of `sequences` were dropped.
+  int32_t CellsExclusiveTo(std::span<const Sequence* const> sequences) const;
 
  private:
   friend class Sequence;

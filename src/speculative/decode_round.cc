@@ -129,7 +129,7 @@ class Round {
     const auto text = std::find_if(member.texts.begin(), member.texts.end(), [&](const Draft& t) {
       return t.source == offer.source;
     });
-    member.draft = std::move(*text);
+    member.draft = *text;  // the budget still looks at the proposal
     const auto k = static_cast<size_t>(grant.tokens);
     member.draft.tokens.resize(k);
     if (!member.draft.confidence.empty()) member.draft.confidence.resize(k);
@@ -150,7 +150,6 @@ class Round {
     }
     room->second -= cells;
     catch_up_rows_ += catch_up;
-    member.entry->draft_ran = true;
     if (catch_up < behind) {
       if (catch_up > 0) {
         catch_ups_[pool].push_back(
@@ -243,11 +242,18 @@ class Round {
   void CommitVerified(Member& member, const Verification& verification) {
     RoundEntry& entry = *member.entry;
     if (!verification.dropped.ok()) member.draft = Draft();
-    const auto before = static_cast<int32_t>(member.decoder().session().tokens.size());
-    entry.finished = member.decoder().CommitRound(member.draft, verification, *entry.sink);
-    entry.committed = static_cast<int32_t>(member.decoder().session().tokens.size()) - before;
+    SpeculativeDecoder& decoder = member.decoder();
+    const SpeculationStats& stats = decoder.stats();
+    const int64_t counted = stats.drafted;
+    const int64_t accepted = stats.accepted;
+    const int64_t bonus = stats.bonus;
+    const auto length = static_cast<int32_t>(decoder.session().tokens.size());
+    entry.finished = decoder.CommitRound(member.draft, verification, *entry.sink);
+    entry.committed = static_cast<int32_t>(decoder.session().tokens.size()) - length;
     entry.drafted = static_cast<int32_t>(member.draft.tokens.size());
-    entry.accepted = verification.accepted;
+    entry.counted = static_cast<int32_t>(stats.drafted - counted);
+    entry.accepted = static_cast<int32_t>(stats.accepted - accepted);
+    entry.bonus = stats.bonus > bonus;
     if (entry.drafted > 0) entry.source = member.draft.source;
   }
 

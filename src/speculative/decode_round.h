@@ -7,6 +7,7 @@
 #include <span>
 
 #include "base/worker_pool.h"
+#include "foretoken/metrics.h"
 #include "speculative/acceptance_model.h"
 #include "speculative/draft_budget.h"
 #include "speculative/shared_forward.h"
@@ -29,11 +30,14 @@ struct RoundEntry {
   Status status;          // why the generation ends here, unless CANCELLED: then nothing happened
   bool finished = false;  // it ended as decoder->reason() says
   int32_t committed_rows = 0;  // of the prompt, or the one that decoding needs
-  int32_t drafted = 0;
-  int32_t accepted = 0;
+  int32_t drafted = 0;   // tokens that were verified
+  int32_t counted = 0;   // of these: what stands behind an end was neither wrong nor right
+  int32_t accepted = 0;  // of these
   int32_t committed = 0;  // tokens; 0 while the prompt is not through
-  std::optional<DraftSourceKind> source;  // of the draft
-  bool draft_ran = false;                 // its draft model did
+  bool bonus = false;     // the draft was accepted whole
+  std::optional<DraftSourceKind> source;         // of the draft
+  NoDraftReason no_draft = NoDraftReason::kOff;  // of a round without one
+  double expected_accepted = 0;                  // what the budget counted on
 };
 
 struct RoundContext {
@@ -53,6 +57,7 @@ struct RoundReport {
   int64_t choose_us = 0;  // proposals without a model, and the budget
   int64_t judge_us = 0;   // choosing and verifying tokens: wall time of it, over all
   int64_t commit_us = 0;
+  std::optional<double> expected_us;  // of drafting and the target's forward, by the budget
 };
 
 // One round of draft, verify and commit for all entries together: the budget decides who drafts

@@ -68,7 +68,7 @@ Result<FinishReason> SpeculativeDecoder::Generate(std::span<const TokenId> promp
   AcceptanceModel acceptance;
   RoundContext context{.budget = budget, .workers = workers};
   while (true) {
-    RoundEntry entry{.decoder = this, .acceptance = &acceptance, .sink = &sink};
+    RoundEntry entry{.decoder = this, .sink = &sink, .acceptance = &acceptance};
     DecodeRound({&entry, 1}, context);
     FORETOKEN_RETURN_IF_ERROR(entry.status);
     if (entry.finished) return reason_;
