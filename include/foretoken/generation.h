@@ -40,7 +40,8 @@ enum class TokenOrigin {
 enum class FinishReason {
   kStop,       // end-of-text token or stop string
   kLength,     // max_tokens, or the end of the context
-  kCancelled,  // Cancel(), a dropped stream, a deadline or a reader that did not read: see the status
+  kCancelled,  // Cancel(), a dropped stream, a deadline or a reader that did not read: see the
+               // status
   kError,      // see the status
 };
 
