@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -103,18 +102,15 @@ enum class Outcome { kAdmitted, kAwaitsPrefix, kNoRoom };
 // Moves the tenant's waiting request at `index` into the batch, if there is room for it.
 Outcome TryAdmit(EngineState& state, TenantQueue& queue, size_t index) {
   ActiveRequest& request = *queue.waiting[index];
+  if (!EvictForSequence(state)) return Outcome::kNoRoom;
   const Reuse reuse = FindReuse(state, request);
   if (reuse.awaited_tokens >= reuse.tokens + kMinAwaitedTokens) return Outcome::kAwaitsPrefix;
 
-  // The match may be evicted to make room, so it is forked first.
-  std::optional<Sequence> sequence;
-  if (EvictForSequence(state)) {
-    auto made = reuse.sequence != nullptr ? reuse.sequence->Fork(reuse.tokens)
-                                          : state.sequences.Acquire();
-    if (!made.ok()) made = state.sequences.Acquire();
-    if (made.ok()) sequence = std::move(*made);
-  }
-  if (!sequence) return Outcome::kNoRoom;
+  // Forked first: making room for the rest may evict what matches.
+  auto sequence =
+      reuse.sequence != nullptr ? reuse.sequence->Fork(reuse.tokens) : state.sequences.Acquire();
+  if (!sequence.ok()) sequence = state.sequences.Acquire();
+  if (!sequence.ok()) return Outcome::kNoRoom;
   const int32_t shared = sequence->length();
   const auto prompt_tokens = static_cast<int32_t>(request.request.prompt.size());
   const int32_t growth = kGrowthCells * static_cast<int32_t>(state.running.size());

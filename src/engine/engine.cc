@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include <algorithm>
 #include <chrono>
 #include <future>
 #include <optional>
@@ -7,15 +8,37 @@
 
 #include <fmt/format.h>
 
+#include "base/cpu_count.h"
 #include "base/macros.h"
 #include "engine/finish_request.h"
 #include "engine/run_step.h"
 
 namespace foretoken {
+namespace {
+
+// llama.cpp's own limit.
+constexpr int32_t kMostSequences = 256;
+// Sequences for cached prefixes, beyond those that may run.
+constexpr int32_t kCachedSequences = 64;
+// Rows with logits for each request that runs, on average: a row takes a vocabulary of floats.
+constexpr int32_t kLogitsRowsPerRequest = 4;
+constexpr int32_t kMinLogitsRows = 64;
+
+void SizeBackend(const RuntimeOptions& runtime, BackendOptions& backend) {
+  if (backend.threads == 0) backend.threads = PhysicalCoreCount();
+  // Tenants that come late get slots of their own beyond max_running: see HasSlot.
+  backend.max_sequences = std::min(2 * runtime.max_running + kCachedSequences, kMostSequences);
+  backend.max_logits_rows =
+      std::min(std::max(kLogitsRowsPerRequest * runtime.max_running, kMinLogitsRows),
+               backend.max_batch_rows);
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<LoadedModel> target,
                                                EngineOptions options) {
   auto watch = std::make_shared<AbortWatch>();
+  SizeBackend(options.runtime, options.backend);
   FORETOKEN_ASSIGN_OR_RETURN(std::unique_ptr<ModelBackend> backend,
                              target->NewBackend(WithAbort(options.backend, watch)));
   return std::unique_ptr<Engine>(
