@@ -37,7 +37,7 @@ class TenantRuntime {
   virtual Result<std::unique_ptr<GenerationStream>> GenerateStream(GenerateRequest request) = 0;
   // For operators: lets the prompts of all tenants of this target that begin as `prompt` does share
   // the cache of that beginning. What one tenant's prompts hold is never shared otherwise.
-  virtual Status AddPublicPrefix(const Prompt& prompt) = 0;
+  virtual Status AddPublicPrefix(const PromptContent& prompt) = 0;
   // GenerateStream, collected. A failure midway is an error here.
   Result<GenerationResult> Generate(GenerateRequest request);
 };

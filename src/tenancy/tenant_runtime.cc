@@ -101,7 +101,7 @@ Result<std::shared_ptr<StreamChannel>> SharedTargetTenant::Submit(EngineRequest 
   return channel;
 }
 
-Status SharedTargetTenant::AddPublicPrefix(const Prompt& prompt) {
+Status SharedTargetTenant::AddPublicPrefix(const PromptContent& prompt) {
   FORETOKEN_ASSIGN_OR_RETURN(std::vector<TokenId> tokens,
                              TokenizePrompt(parts_.engine->target(), prompt));
   parts_.engine->AddPublicPrefix(std::move(tokens));
