@@ -44,6 +44,7 @@ class LlamaBackend : public ModelBackend {
                                               resolved.max_sequences,
                                               llama_max_parallel_sequences()));
     }
+    if (resolved.device == nullptr) resolved.device = DeviceArbiter::Cpu().NewClient();
     auto backend =
         std::unique_ptr<LlamaBackend>(new LlamaBackend(std::move(weights), std::move(resolved)));
     FORETOKEN_RETURN_IF_ERROR(backend->Initialize());
