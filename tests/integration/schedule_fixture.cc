@@ -207,6 +207,39 @@ void StepClock::Taken(int64_t step) {
   changed_.notify_all();
 }
 
+int64_t ForwardLog::Note(std::span<const BatchRow> rows) {
+  const std::lock_guard lock(mutex_);
+  ++forwards_;
+  for (const BatchRow& row : rows) {
+    std::vector<TokenId>& tokens = sequences_[row.sequences.front()];
+    tokens.resize(static_cast<size_t>(row.position));
+    tokens.push_back(row.token);
+    for (size_t i = 0; i < prompts_.size(); ++i) {
+      const size_t common = std::min(tokens.size(), prompts_[i].size());
+      if (!std::equal(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(common),
+                      prompts_[i].begin())) {
+        continue;
+      }
+      Presence& presence = presences_[i];
+      if (presence.first == 0) presence.first = forwards_;
+      if (tokens.size() == prompts_[i].size()) presence.first_token = forwards_;
+      presence.last = forwards_;
+    }
+  }
+  return forwards_;
+}
+
+int64_t ForwardLog::BetweenForwards(const std::function<void()>& action) {
+  const std::lock_guard lock(mutex_);
+  action();
+  return forwards_;
+}
+
+ForwardLog::Presence ForwardLog::PresenceOf(size_t prompt) const {
+  const std::lock_guard lock(mutex_);
+  return presences_[prompt];
+}
+
 Watchdog::Watchdog(std::string about, int32_t seconds)
     : thread_([this, about = std::move(about), seconds] {
         std::unique_lock lock(mutex_);

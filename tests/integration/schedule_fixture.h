@@ -3,11 +3,15 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
+#include <span>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "foretoken/runtime_manager.h"
@@ -61,6 +65,35 @@ class StepClock {
   std::condition_variable changed_;
   int64_t now_ = 0;
   std::multiset<int64_t> announced_;
+};
+
+// Which forwards of a target carried rows of which request, told apart by their prompts. Sees rows
+// only: prompts that are reused from the cache and generations that are restored escape it.
+// Any thread may call it.
+class ForwardLog {
+ public:
+  // Numbers of forwards, from 1; 0: none yet.
+  struct Presence {
+    int64_t first = 0;        // with a row of it
+    int64_t first_token = 0;  // with the last of its prompt
+    int64_t last = 0;
+  };
+
+  explicit ForwardLog(std::vector<std::vector<TokenId>> prompts)
+      : prompts_(std::move(prompts)), presences_(prompts_.size()) {}
+
+  // A forward begins. Returns its number.
+  int64_t Note(std::span<const BatchRow> rows);
+  // Does something while no forward begins. Returns the number of the last one.
+  int64_t BetweenForwards(const std::function<void()>& action);
+  Presence PresenceOf(size_t prompt) const;
+
+ private:
+  const std::vector<std::vector<TokenId>> prompts_;
+  mutable std::mutex mutex_;
+  std::vector<Presence> presences_;
+  std::map<SequenceId, std::vector<TokenId>> sequences_;
+  int64_t forwards_ = 0;
 };
 
 // Ends the process, saying what it was about, unless destroyed in time: a test that hangs must
