@@ -49,7 +49,6 @@ class Replay {
     length_ = std::min(length_, length);
     return backend_.Truncate(kSequence, length);
   }
-  Status Drop() { return backend_.Drop(kSequence); }
 
  private:
   static constexpr SequenceId kSequence{0};
@@ -70,7 +69,7 @@ Result<std::vector<float>> PlainRow(ModelBackend& backend, const RunPair& runs, 
         logits, replay.Forward(std::span(runs.plain).subspan(static_cast<size_t>(i), 1), true));
   }
   std::vector<float> row = Copy(logits[logits.size() - 1]);
-  FORETOKEN_RETURN_IF_ERROR(replay.Drop());
+  FORETOKEN_RETURN_IF_ERROR(replay.Truncate(0));
   return row;
 }
 
@@ -105,7 +104,7 @@ Result<std::vector<float>> SpeculativeRow(ModelBackend& backend, const RunPair& 
     return InternalError("the recorded rounds do not reach the position where the runs part");
   }
   std::vector<float> result = Copy(logits[row]);
-  FORETOKEN_RETURN_IF_ERROR(replay.Drop());
+  FORETOKEN_RETURN_IF_ERROR(replay.Truncate(0));
   return result;
 }
 

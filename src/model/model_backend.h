@@ -45,7 +45,10 @@ class LogitsRows {
 
 struct BackendDescription {
   int32_t vocabulary_size = 0;
-  int32_t context_tokens = 0;   // cells of the KV cache, shared by all sequences
+  int32_t context_tokens = 0;  // the longest that one sequence may be
+  // Cells of the KV cache, at least context_tokens: one for every cached token of every sequence;
+  // tokens that forks share count once.
+  int32_t cache_tokens = 0;
   int32_t max_batch_rows = 0;   // the most rows of one Decode
   int32_t max_logits_rows = 0;  // the most rows of one Decode that may want logits
   int32_t max_sequences = 0;
@@ -54,6 +57,13 @@ struct BackendDescription {
   bool can_truncate = false;
   // Whether a row's logits are the same bits whatever else is in the batch.
   bool batch_invariant = false;
+};
+
+// A change to a model's weights, in memory once for all back ends that run with it; made by
+// LoadedModel::LoadAdapter. Immutable; any thread may hold it.
+class LoadedAdapter {
+ public:
+  virtual ~LoadedAdapter() = default;
 };
 
 // A model with a KV cache: the seam between everything above and the arithmetic.
@@ -65,20 +75,33 @@ class ModelBackend {
 
   virtual const BackendDescription& description() const = 0;
 
-  // One forward over `rows`. A sequence's rows are in rising positions that continue its cache.
+  // One forward over `rows`. A sequence's rows are in rising positions that continue its cache;
+  // those of several sequences may be mixed in any order.
   // RESOURCE_EXHAUSTED: no room in the KV cache (nothing was decoded; free some and retry);
   // CANCELLED: the abort callback said so; INVALID_ARGUMENT: the rows break a rule above or a
   // limit of description(); INTERNAL: the back end failed and cannot be trusted with these rows.
   virtual Result<LogitsRows> Decode(std::span<const BatchRow> rows) = 0;
 
   // Cuts a sequence's cache to its first `length` tokens; a no-op where it is not longer.
+  // UNIMPLEMENTED where the memory cannot do it; cutting to 0 works on every memory.
   virtual Status Truncate(SequenceId sequence, int32_t length) = 0;
 
   // Makes the empty `target` share the first `length` cached tokens of `source`.
   virtual Status Fork(SequenceId source, SequenceId target, int32_t length) = 0;
 
-  // Forgets a sequence.
-  virtual Status Drop(SequenceId sequence) = 0;
+  // What is cached of a sequence, in host memory; the sequence itself stays as it is. Means
+  // something to back ends of the same model only.
+  virtual Result<std::vector<uint8_t>> SaveSequence(SequenceId sequence) = 0;
+
+  // Makes the empty `target` what SaveSequence saw, in cells of its own: nothing is shared.
+  // RESOURCE_EXHAUSTED: no room in the KV cache; DATA_LOSS: not a state that fits this context.
+  // After a failure `target` is empty.
+  virtual Status RestoreSequence(SequenceId target, std::span<const uint8_t> state) = 0;
+
+  // What the Decodes from now on run with: null is the model itself, as is a scale of 0. What was
+  // cached under one adapter and scale must not be continued under another: nobody checks that.
+  // The adapter must be of this model and outlive its use here.
+  virtual Status UseAdapter(const LoadedAdapter* adapter, float scale) = 0;
 };
 
 }  // namespace foretoken

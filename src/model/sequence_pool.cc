@@ -25,10 +25,10 @@ Result<Sequence> SequencePool::Acquire() {
 }
 
 void SequencePool::Release(SequenceId id) {
-  const Status dropped = backend_.Drop(id);
+  const Status dropped = backend_.Truncate(id, 0);
   if (!dropped.ok()) {
     // An id whose cells are not known to be free must not be handed out again.
-    Log(LogLevel::kError, fmt::format("a sequence could not be dropped: {}", dropped.ToString()));
+    Log(LogLevel::kError, fmt::format("a sequence could not be emptied: {}", dropped.ToString()));
     return;
   }
   free_.push_back(id);

@@ -63,12 +63,7 @@ Result<LogitsRows> CachedSequence::Run(std::span<const TokenId> missing, int32_t
 
 Status CachedSequence::Truncate(int32_t length) {
   if (static_cast<size_t>(length) >= cached_.size()) return OkStatus();
-  if (length == 0) {
-    // Dropping works on every memory, also on those that cannot be cut in the middle.
-    FORETOKEN_RETURN_IF_ERROR(pool_->backend().Drop(sequence_.id()));
-  } else {
-    FORETOKEN_RETURN_IF_ERROR(pool_->backend().Truncate(sequence_.id(), length));
-  }
+  FORETOKEN_RETURN_IF_ERROR(pool_->backend().Truncate(sequence_.id(), length));
   cached_.resize(static_cast<size_t>(length));
   return OkStatus();
 }

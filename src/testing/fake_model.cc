@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
@@ -62,14 +66,30 @@ class FakeVocabulary : public Vocabulary {
   std::string tag_;
 };
 
+class FakeAdapter : public LoadedAdapter {
+ public:
+  FakeAdapter(std::shared_ptr<const LoadedModel> model, uint64_t seed)
+      : model_(std::move(model)), seed_(std::make_shared<const uint64_t>(seed)) {}
+
+  const LoadedModel* model() const { return model_.get(); }
+  const std::shared_ptr<const uint64_t>& seed() const { return seed_; }
+
+ private:
+  std::shared_ptr<const LoadedModel> model_;
+  std::shared_ptr<const uint64_t> seed_;  // shared, so that back ends see when the adapter goes
+};
+
 class FakeBackend : public ModelBackend {
  public:
-  FakeBackend(const FakeModelOptions& model, const BackendOptions& options,
-              std::shared_ptr<FakeControl> control)
-      : model_(model), should_abort_(options.should_abort), control_(std::move(control)) {
+  FakeBackend(const LoadedModel* owner, const FakeModelOptions& model,
+              const BackendOptions& options, std::shared_ptr<FakeControl> control)
+      : owner_(owner),
+        model_(model),
+        should_abort_(options.should_abort),
+        control_(std::move(control)) {
     description_.vocabulary_size = model.vocabulary_size;
-    description_.context_tokens =
-        options.context_tokens > 0 ? options.context_tokens : model.context_tokens;
+    description_.context_tokens = options.context_tokens;
+    description_.cache_tokens = options.kv_cache_tokens;
     description_.max_batch_rows = std::min(model.max_batch_rows, options.max_batch_rows);
     description_.max_logits_rows = std::min(model.max_logits_rows, options.max_logits_rows);
     description_.max_sequences = options.max_sequences;
@@ -78,78 +98,198 @@ class FakeBackend : public ModelBackend {
     cache_.resize(static_cast<size_t>(options.max_sequences));
     ++control_->live_backends;
   }
-  ~FakeBackend() override {
-    control_->cells_in_use -= cells_;
-    --control_->live_backends;
-  }
+  ~FakeBackend() override { --control_->live_backends; }
 
   const BackendDescription& description() const override { return description_; }
 
   Result<LogitsRows> Decode(std::span<const BatchRow> rows) override {
     if (should_abort_ && should_abort_()) return CancelledError("aborted");
     FORETOKEN_RETURN_IF_ERROR(Check(rows));
-    Status injected;
-    if (control_->before_decode) injected = control_->before_decode(calls_, rows);
+    Status failure;
+    if (control_->before_decode) failure = control_->before_decode(calls_, rows);
     ++calls_;
-    if (!injected.ok() && !control_->failed_decode_leaves_rows) return injected;
+    if (failure.ok()) failure = TakeTime(static_cast<int32_t>(rows.size()));
+    if (!failure.ok() && !control_->failed_decode_leaves_rows) return failure;
     logits_.clear();
     int32_t logits_rows = 0;
     for (const BatchRow& row : rows) {
-      std::vector<TokenId>& cached = Cached(row.sequences.front());
-      cached.push_back(row.token);
+      Cells& cached = Cached(row.sequences.front());
+      Append(cached, row.token, adapter_);
       if (!row.wants_logits) continue;
       ++logits_rows;
       AppendLogits(cached);
     }
-    UpdateCells();
-    if (!injected.ok()) return injected;
+    if (!failure.ok()) return failure;
     ++control_->decodes;
     control_->rows += static_cast<int64_t>(rows.size());
     return LogitsRows(logits_.data(), logits_rows, description_.vocabulary_size);
   }
 
   Status Truncate(SequenceId sequence, int32_t length) override {
-    std::vector<TokenId>& cached = Cached(sequence);
+    FORETOKEN_RETURN_IF_ERROR(CheckSequence(sequence));
+    Cells& cached = Cached(sequence);
     if (length < 0) return InvalidArgumentError("negative length");
     if (static_cast<size_t>(length) >= cached.size()) return OkStatus();
-    if (!description_.can_truncate) return UnimplementedError("this fake cannot be cut back");
+    if (length > 0 && !description_.can_truncate) {
+      return UnimplementedError("this fake cannot be cut back");
+    }
     cached.resize(static_cast<size_t>(length));
-    UpdateCells();
     return OkStatus();
   }
 
   Status Fork(SequenceId source, SequenceId target, int32_t length) override {
-    if (!Cached(target).empty()) return FailedPreconditionError("fork into a used sequence");
-    const std::vector<TokenId>& from = Cached(source);
+    FORETOKEN_RETURN_IF_ERROR(CheckSequence(source));
+    FORETOKEN_RETURN_IF_ERROR(CheckEmpty(target));
+    const Cells& from = Cached(source);
     if (length < 0 || static_cast<size_t>(length) > from.size()) {
       return InvalidArgumentError("fork beyond the cached length");
     }
+    if (static_cast<size_t>(length) < from.size() && !description_.can_truncate) {
+      return UnimplementedError("this fake cannot share a part of a sequence");
+    }
+    FORETOKEN_RETURN_IF_ERROR(BeforeCall(FakeCall::kFork));
     Cached(target).assign(from.begin(), from.begin() + length);
-    UpdateCells();
+    ++control_->forks;
     return OkStatus();
   }
 
-  Status Drop(SequenceId sequence) override {
-    Cached(sequence).clear();
-    UpdateCells();
+  Result<std::vector<uint8_t>> SaveSequence(SequenceId sequence) override {
+    FORETOKEN_RETURN_IF_ERROR(CheckSequence(sequence));
+    const Cells& cached = Cached(sequence);
+    if (cached.empty()) return FailedPreconditionError("nothing is cached of the sequence");
+    FORETOKEN_RETURN_IF_ERROR(BeforeCall(FakeCall::kSaveSequence));
+    std::vector<uint64_t> words = {ModelId()};
+    for (const auto& cell : cached) {
+      words.push_back(static_cast<uint64_t>(cell->token));
+      words.push_back(cell->adapter);
+    }
+    words.push_back(Checksum(words));
+    std::vector<uint8_t> state(words.size() * sizeof(uint64_t));
+    std::memcpy(state.data(), words.data(), state.size());
+    ++control_->saves;
+    return state;
+  }
+
+  Status RestoreSequence(SequenceId target, std::span<const uint8_t> state) override {
+    FORETOKEN_RETURN_IF_ERROR(CheckEmpty(target));
+    std::vector<uint64_t> words(state.size() / sizeof(uint64_t));
+    std::memcpy(words.data(), state.data(), words.size() * sizeof(uint64_t));
+    if (words.size() < 4 || words.size() % 2 != 0 || state.size() % sizeof(uint64_t) != 0 ||
+        words.front() != ModelId() ||
+        words.back() != Checksum(std::span(words).first(words.size() - 1))) {
+      return DataLossError("not a saved sequence of this model");
+    }
+    const size_t length = words.size() / 2 - 1;
+    if (length > static_cast<size_t>(description_.context_tokens)) {
+      return DataLossError("a saved sequence longer than the context");
+    }
+    FORETOKEN_RETURN_IF_ERROR(CheckRoom(length));
+    FORETOKEN_RETURN_IF_ERROR(BeforeCall(FakeCall::kRestoreSequence));
+    for (size_t i = 0; i < length; ++i) {
+      Append(Cached(target), static_cast<TokenId>(words[1 + 2 * i]), words[2 + 2 * i]);
+    }
+    ++control_->restores;
+    return OkStatus();
+  }
+
+  Status UseAdapter(const LoadedAdapter* adapter, float scale) override {
+    const auto* fake = dynamic_cast<const FakeAdapter*>(adapter);
+    if (adapter != nullptr && (fake == nullptr || fake->model() != owner_)) {
+      return InvalidArgumentError("an adapter of another model");
+    }
+    if (!std::isfinite(scale)) return InvalidArgumentError("the scale is not finite");
+    FORETOKEN_RETURN_IF_ERROR(BeforeCall(FakeCall::kUseAdapter));
+    uint64_t id = 0;
+    if (fake != nullptr && scale != 0) {
+      id = Mix(*fake->seed() ^ std::bit_cast<uint32_t>(scale)) | 1;
+      adapter_life_ = fake->seed();
+    }
+    if (id != adapter_) ++control_->adapter_switches;
+    adapter_ = id;
     return OkStatus();
   }
 
  private:
-  std::vector<TokenId>& Cached(SequenceId sequence) {
-    return cache_[static_cast<size_t>(sequence)];
+  // Counts a cell as long as it lives.
+  class CellCount {
+   public:
+    explicit CellCount(FakeBackend& backend) : backend_(backend) { Add(1); }
+    CellCount(const CellCount&) = delete;
+    CellCount& operator=(const CellCount&) = delete;
+    ~CellCount() { Add(-1); }
+
+   private:
+    void Add(int32_t cells) {
+      backend_.cells_ += cells;
+      backend_.control_->cells_in_use += cells;
+    }
+    FakeBackend& backend_;
+  };
+
+  // A cell of the KV cache, in use as long as a sequence holds it.
+  struct Cell {
+    CellCount count;
+    TokenId token;
+    uint64_t adapter;   // that the token was run with; 0: the model itself
+    uint64_t adapters;  // the same where all tokens up to here have it, else a hash of all
+  };
+  using Cells = std::vector<std::shared_ptr<const Cell>>;
+
+  Cells& Cached(SequenceId sequence) { return cache_[static_cast<size_t>(sequence)]; }
+
+  void Append(Cells& cached, TokenId token, uint64_t adapter) {
+    const uint64_t before = cached.empty() ? adapter : cached.back()->adapters;
+    const uint64_t adapters = before == adapter ? adapter : Mix(before * 31 + adapter);
+    cached.emplace_back(new Cell{CellCount(*this), token, adapter, adapters});
+  }
+
+  Status BeforeCall(FakeCall call) {
+    return control_->before_call ? control_->before_call(call) : OkStatus();
+  }
+
+  // A state fits the back ends of models that compute the same.
+  uint64_t ModelId() const {
+    return Mix(model_.seed * 31 + static_cast<uint64_t>(model_.vocabulary_size));
+  }
+
+  static uint64_t Checksum(std::span<const uint64_t> words) {
+    uint64_t sum = 0;
+    for (const uint64_t word : words) sum = Mix(sum * 31 + word + 1);
+    return sum;
+  }
+
+  Status CheckSequence(SequenceId sequence) const {
+    const auto id = static_cast<int32_t>(sequence);
+    if (id < 0 || id >= description_.max_sequences) return InvalidArgumentError("bad sequence");
+    return OkStatus();
+  }
+
+  Status CheckEmpty(SequenceId target) {
+    FORETOKEN_RETURN_IF_ERROR(CheckSequence(target));
+    if (!Cached(target).empty()) return FailedPreconditionError("the target is not empty");
+    return OkStatus();
+  }
+
+  Status CheckRoom(size_t cells) const {
+    if (cells > static_cast<size_t>(description_.cache_tokens - cells_)) {
+      return ResourceExhaustedError("no room in the fake KV cache");
+    }
+    return OkStatus();
   }
 
   Status Check(std::span<const BatchRow> rows) {
     if (rows.empty() || rows.size() > static_cast<size_t>(description_.max_batch_rows)) {
       return InvalidArgumentError("wrong number of rows");
     }
+    if (adapter_ != 0 && adapter_life_.expired()) {
+      return InvalidArgumentError("the adapter in use is gone");
+    }
     int32_t logits_rows = 0;
     std::map<SequenceId, int32_t> lengths;
     for (const BatchRow& row : rows) {
       if (row.sequences.size() != 1) return InvalidArgumentError("one sequence a row here");
       const SequenceId id = row.sequences.front();
-      if (static_cast<size_t>(id) >= cache_.size()) return InvalidArgumentError("bad sequence");
+      FORETOKEN_RETURN_IF_ERROR(CheckSequence(id));
       if (row.token < 0 || row.token >= description_.vocabulary_size) {
         return InvalidArgumentError("token outside the vocabulary");
       }
@@ -158,24 +298,39 @@ class FakeBackend : public ModelBackend {
         return InvalidArgumentError(fmt::format("position {} does not continue a cache of {}",
                                                 row.position, length->second - 1));
       }
+      if (row.position >= description_.context_tokens) {
+        return InvalidArgumentError(fmt::format("position {} in a context of {}", row.position,
+                                                description_.context_tokens));
+      }
       logits_rows += row.wants_logits ? 1 : 0;
     }
     if (logits_rows > description_.max_logits_rows) {
       return InvalidArgumentError("too many rows want logits");
     }
-    if (cells_ + static_cast<int32_t>(rows.size()) > description_.context_tokens) {
-      return ResourceExhaustedError("no room in the fake KV cache");
+    return CheckRoom(rows.size());
+  }
+
+  // Sleeps in slices, as a real forward asks between its operations whether to go on.
+  Status TakeTime(int32_t rows) {
+    if (!model_.decode_time) return OkStatus();
+    using Clock = std::chrono::steady_clock;
+    const auto end = Clock::now() + model_.decode_time(rows);
+    for (auto now = Clock::now(); now < end; now = Clock::now()) {
+      if (should_abort_ && should_abort_()) return CancelledError("aborted");
+      std::this_thread::sleep_for(
+          std::min<Clock::duration>(end - now, std::chrono::milliseconds(1)));
     }
     return OkStatus();
   }
 
-  void AppendLogits(const std::vector<TokenId>& cached) {
+  void AppendLogits(const Cells& cached) {
     const auto order = static_cast<size_t>(model_.context_order);
     const size_t begin = order > 0 && cached.size() > order ? cached.size() - order : 0;
     uint64_t context = 0;
     for (size_t i = begin; i < cached.size(); ++i) {
-      context = Mix(context * 31 + static_cast<uint64_t>(cached[i]) + 1);
+      context = Mix(context * 31 + static_cast<uint64_t>(cached[i]->token) + 1);
     }
+    context ^= cached.back()->adapters;
     const auto quality = static_cast<float>(model_.quality);
     for (TokenId token = 0; token < model_.vocabulary_size; ++token) {
       float logit = HashLogit(model_.seed, context, token);
@@ -188,24 +343,20 @@ class FakeBackend : public ModelBackend {
     }
   }
 
-  void UpdateCells() {
-    int32_t cells = 0;
-    for (const auto& cached : cache_) cells += static_cast<int32_t>(cached.size());
-    control_->cells_in_use += cells - cells_;
-    cells_ = cells;
-  }
-
+  const LoadedModel* const owner_;
   const FakeModelOptions model_;
   const std::function<bool()> should_abort_;
   const std::shared_ptr<FakeControl> control_;
   BackendDescription description_;
-  std::vector<std::vector<TokenId>> cache_;
   std::vector<float> logits_;
+  uint64_t adapter_ = 0;                        // of the rows decoded from now on
+  std::weak_ptr<const uint64_t> adapter_life_;  // ends with the adapter
   int32_t cells_ = 0;
   int64_t calls_ = 0;
+  std::vector<Cells> cache_;  // by sequence; last, because its cells count themselves out
 };
 
-class FakeModel : public LoadedModel {
+class FakeModel : public LoadedModel, public std::enable_shared_from_this<FakeModel> {
  public:
   FakeModel(const FakeModelOptions& options, std::shared_ptr<FakeControl> control)
       : options_(options),
@@ -224,8 +375,16 @@ class FakeModel : public LoadedModel {
     return text;
   }
   Result<std::unique_ptr<ModelBackend>> NewBackend(const BackendOptions& options) override {
+    FORETOKEN_ASSIGN_OR_RETURN(const BackendOptions resolved,
+                               ResolveBackendOptions(options, options_.context_tokens));
     return std::unique_ptr<ModelBackend>(
-        std::make_unique<FakeBackend>(options_, options, control_));
+        std::make_unique<FakeBackend>(this, options_, resolved, control_));
+  }
+  Result<std::shared_ptr<LoadedAdapter>> LoadAdapter(const std::string& path) override {
+    const auto found = options_.adapters.find(path);
+    if (found == options_.adapters.end()) return NotFoundError(path + ": no such fake adapter");
+    return std::shared_ptr<LoadedAdapter>(
+        std::make_shared<FakeAdapter>(shared_from_this(), found->second));
   }
   int32_t trained_context_tokens() const override { return options_.context_tokens; }
   SamplingOptions RecommendedSampling(SamplingOptions base) const override { return base; }

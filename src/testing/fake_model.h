@@ -2,6 +2,7 @@
 #define FORETOKEN_TESTING_FAKE_MODEL_H_
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -15,16 +16,24 @@
 
 namespace foretoken {
 
+// The calls of a back end, besides Decode, that a test can make fail.
+enum class FakeCall { kFork, kSaveSequence, kRestoreSequence, kUseAdapter };
+
 // What a test sees of a FakeModel's back ends and how it makes them fail. Shared by the test and
-// the back ends; the counters may be read on any thread.
+// the back ends; the counters may be read on any thread, the functions are set before use.
 struct FakeControl {
-  std::atomic<int64_t> decodes{0};       // Decode calls that ran
-  std::atomic<int64_t> rows{0};          // rows of those
-  std::atomic<int32_t> cells_in_use{0};  // KV cells held at this moment
+  std::atomic<int64_t> decodes{0};  // Decode calls that ran
+  std::atomic<int64_t> rows{0};     // rows of those
+  std::atomic<int64_t> forks{0};    // calls that succeeded, as the next three
+  std::atomic<int64_t> saves{0};
+  std::atomic<int64_t> restores{0};
+  std::atomic<int64_t> adapter_switches{0};  // those that changed what is in use
+  std::atomic<int32_t> cells_in_use{0};      // KV cells held at this moment; shared ones once
   std::atomic<int32_t> live_backends{0};
   // Called before each Decode with its 0-based number; a failure is returned instead of running.
-  // Set before use.
   std::function<Status(int64_t decode, std::span<const BatchRow> rows)> before_decode;
+  // Called before every other call that may fail; a failure is returned instead of running.
+  std::function<Status(FakeCall call)> before_call;
   // A failed Decode leaves its rows in the cache, as a real back end may.
   bool failed_decode_leaves_rows = true;
 };
@@ -35,7 +44,7 @@ struct FakeModelOptions {
   // 0 to 1: how much this model's logits follow `imitated_seed`'s: 1 is the same model, 0 another.
   double quality = 1.0;
   std::optional<uint64_t> imitated_seed;
-  int32_t context_tokens = 64;
+  int32_t context_tokens = 64;  // what the model was trained for
   int32_t max_batch_rows = 16;
   int32_t max_logits_rows = 16;
   bool can_truncate = true;
@@ -44,11 +53,16 @@ struct FakeModelOptions {
   // 0: distributions depend on the whole prefix; n > 0: on the last n tokens, so text repeats.
   int32_t context_order = 0;
   std::string vocabulary_tag;  // changes every token's text: another tokenizer
+  // The adapters that LoadAdapter finds, by path, with the seed of each one's change.
+  std::map<std::string, uint64_t> adapters;
+  // How long a Decode of so many rows takes, slept; empty: no time. An abort ends the sleep.
+  std::function<std::chrono::microseconds(int32_t rows)> decode_time;
 };
 
-// A model whose logits are a pure function of (seed, cached tokens): deterministic to the bit, and
-// wrong as soon as the cache holds anything but the true prefix, which makes it the oracle for
-// roll-back. Its tokens are letters, syllables and pieces of UTF-8 characters.
+// A model whose logits are a pure function of (seed, cached tokens, adapter of each): deterministic
+// to the bit, and wrong as soon as the cache holds anything but the true prefix or a token that was
+// run with another adapter, which makes it the oracle for roll-back and reuse. Its tokens are
+// letters, syllables and pieces of UTF-8 characters.
 // Its back ends keep the ModelBackend contract strictly and refuse what breaks it.
 std::shared_ptr<LoadedModel> NewFakeModel(const FakeModelOptions& options,
                                           std::shared_ptr<FakeControl> control = nullptr);

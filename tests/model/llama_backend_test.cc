@@ -85,14 +85,14 @@ TEST_F(LlamaBackendTest, CutSequencesContinueAsIfTheRestHadNeverBeen) {
   LastLogits(*backend, {Row(9, 2, false), Row(9, 3)});
   ASSERT_TRUE(backend->Truncate(SequenceId{0}, 2).ok());
   ExpectNear(LastLogits(*backend, {Row(5, 2)}), expected);
-  ASSERT_TRUE(backend->Drop(SequenceId{0}).ok());
+  ASSERT_TRUE(backend->Truncate(SequenceId{0}, 0).ok());
   ExpectNear(LastLogits(*backend, {Row(3, 0, false), Row(4, 1, false), Row(5, 2)}), expected);
 }
 
 TEST_F(LlamaBackendTest, RowsComeInTheirOrderAndSequencesDoNotMeet) {
   const auto backend = NewBackend();
   const auto alone = LastLogits(*backend, {Row(7, 0)});
-  ASSERT_TRUE(backend->Drop(SequenceId{0}).ok());
+  ASSERT_TRUE(backend->Truncate(SequenceId{0}, 0).ok());
   const std::vector<BatchRow> rows = {Row(3, 0), Row(7, 0, true, 1), Row(4, 1, false)};
   const auto logits = backend->Decode(rows);
   ASSERT_TRUE(logits.ok());
@@ -140,7 +140,7 @@ TEST_F(LlamaBackendTest, NoRoomAndAbortedAreToldApart) {
     ASSERT_TRUE(backend->Decode(std::vector<BatchRow>{Row(3, position, false)}).ok());
   }
   EXPECT_EQ(backend->Decode(std::vector<BatchRow>{Row(3, cells)}).status().code(),
-            StatusCode::kResourceExhausted);
+            StatusCode::kInvalidArgument);
   ASSERT_TRUE(backend->Truncate(SequenceId{0}, 2).ok());
   abort = true;
   EXPECT_EQ(backend->Decode(std::vector<BatchRow>{Row(3, 2)}).status().code(),

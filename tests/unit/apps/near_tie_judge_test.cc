@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,7 @@ class ShapedBackend : public ModelBackend {
   ShapedBackend(float gap, float batch_shift) : gap_(gap), batch_shift_(batch_shift) {
     description_ = {.vocabulary_size = kVocabulary,
                     .context_tokens = 64,
+                    .cache_tokens = 64,
                     .max_batch_rows = 4,
                     .max_logits_rows = 4,
                     .max_sequences = 1,
@@ -57,13 +59,18 @@ class ShapedBackend : public ModelBackend {
   }
   Status Truncate(SequenceId /*sequence*/, int32_t length) override {
     if (static_cast<size_t>(length) < cached_.size()) cached_.resize(static_cast<size_t>(length));
+    if (length == 0) prefilled_ = false;
     return OkStatus();
   }
   Status Fork(SequenceId, SequenceId, int32_t) override { return UnimplementedError("no fork"); }
-  Status Drop(SequenceId /*sequence*/) override {
-    cached_.clear();
-    prefilled_ = false;
-    return OkStatus();
+  Result<std::vector<uint8_t>> SaveSequence(SequenceId) override {
+    return UnimplementedError("no saving");
+  }
+  Status RestoreSequence(SequenceId, std::span<const uint8_t>) override {
+    return UnimplementedError("no restoring");
+  }
+  Status UseAdapter(const LoadedAdapter*, float) override {
+    return UnimplementedError("no adapters");
   }
 
   bool empty() const { return cached_.empty(); }

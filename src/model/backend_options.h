@@ -1,0 +1,32 @@
+#ifndef FORETOKEN_MODEL_BACKEND_OPTIONS_H_
+#define FORETOKEN_MODEL_BACKEND_OPTIONS_H_
+
+#include <cstdint>
+#include <functional>
+
+#include "foretoken/status.h"
+
+namespace foretoken {
+
+struct BackendOptions {
+  int32_t context_tokens = 0;  // the longest sequence; 0: the model's own, at most 8,192
+  // Cells of the KV cache, shared by all sequences; at least context_tokens, and it may be more
+  // than the model was trained for. 0: as many as context_tokens.
+  int32_t kv_cache_tokens = 0;
+  int32_t max_sequences = 1;
+  int32_t max_batch_rows = 512;
+  int32_t max_logits_rows = 64;
+  int32_t threads = 0;  // 0: the machine's physical cores
+  // Asked between the operations of a forward; true ends it with CANCELLED. May be empty.
+  std::function<bool()> should_abort = {};
+};
+
+// The options with the zeros of the context and the cache replaced and the limits brought into the
+// ranges that they bound each other by. INVALID_ARGUMENT for what cannot be: a context longer than
+// the model was trained for (0: unknown), a cache smaller than the context, no sequences.
+Result<BackendOptions> ResolveBackendOptions(BackendOptions options,
+                                             int32_t trained_context_tokens);
+
+}  // namespace foretoken
+
+#endif  // FORETOKEN_MODEL_BACKEND_OPTIONS_H_

@@ -1,0 +1,71 @@
+#include "model/llama_library.h"
+
+#include <map>
+#include <string_view>
+#include <utility>
+
+#include "base/log.h"
+#include "base/mutex.h"
+
+namespace foretoken {
+namespace {
+
+// The first error since it was cleared.
+thread_local std::string last_llama_error;  // NOLINT: a C callback has no other place for it
+
+void ForwardLog(ggml_log_level level, const char* text, void* /*user_data*/) {
+  std::string_view line(text);
+  while (!line.empty() && line.back() == '\n') line.remove_suffix(1);
+  if (line.empty()) return;
+  // It is about a cache that is longer than one sequence may be, which is what a shared one is for.
+  if (line.find("possible training context overflow") != line.npos) return;
+  // The first one names the cause; those after it say that something failed.
+  if (level == GGML_LOG_LEVEL_ERROR && last_llama_error.empty()) last_llama_error = line;
+  Log(level == GGML_LOG_LEVEL_ERROR  ? LogLevel::kError
+      : level == GGML_LOG_LEVEL_WARN ? LogLevel::kWarning
+                                     : LogLevel::kDebug,
+      line);
+}
+
+struct ThreadPools {
+  Mutex mutex;
+  std::map<int32_t, LlamaThreadPoolHandle> by_threads FORETOKEN_GUARDED_BY(mutex);
+};
+
+}  // namespace
+
+void InitializeLlama() {
+  static const bool initialized = [] {
+    llama_log_set(ForwardLog, nullptr);
+    llama_backend_init();
+    return true;
+  }();
+  static_cast<void>(initialized);
+}
+
+void ClearLlamaError() {
+  last_llama_error.clear();
+}
+
+std::string TakeLlamaError() {
+  std::string reason = std::exchange(last_llama_error, {});
+  return reason.empty() ? "" : " (" + reason + ")";
+}
+
+Mutex& ForwardMutex() {
+  static Mutex mutex;
+  return mutex;
+}
+
+ggml_threadpool* SharedThreadPool(int32_t threads) {
+  static ThreadPools pools;
+  MutexLock lock(pools.mutex);
+  LlamaThreadPoolHandle& pool = pools.by_threads[threads];
+  if (!pool) {
+    ggml_threadpool_params params = ggml_threadpool_params_default(threads);
+    pool.reset(ggml_threadpool_new(&params));
+  }
+  return pool.get();
+}
+
+}  // namespace foretoken
