@@ -21,11 +21,37 @@ class Generator {
     MakeModels();
     MakeFaults();
     MakeRuntime();
-    MakeTenants();
+    MakeTenants(random_.Int(1, 4));
     const Oracle oracle(schedule_.target(), context_tokens_);
     const int32_t count = random_.Chance(0.2) ? random_.Int(1, 3) : random_.Int(2, 24);
     for (int32_t i = 0; i < count; ++i) schedule_.requests.push_back(MakeRequest(oracle));
     MakeRemovals();
+    MakeCacheSizes();
+    return std::move(schedule_);
+  }
+
+  Schedule GenerateLong(int32_t requests) {
+    MakeModels();
+    for (auto& [path, model] : schedule_.models) {
+      model.can_truncate = true;
+      model.max_batch_rows = model.max_logits_rows = 32;
+    }
+    schedule_.faults = {
+        .poison = true, .target_chance = 0.01, .draft_chance = 0.03, .state_chance = 0.03};
+    MakeRuntime();
+    schedule_.runtime.max_running = 8;
+    schedule_.runtime.prefix_reuse = true;
+    MakeTenants(4);
+    for (size_t i = 0; i < 4; ++i) {
+      TenantConfig& tenant = schedule_.tenants[i];
+      tenant.draft_model.reset();
+      const std::string draft = i < 2 ? "draft a" : "draft b";
+      if (i < 3) tenant.draft_model = ModelConfig{.id = draft, .path = draft, .threads = 1};
+      tenant.speculation = SpeculativeConfig();
+      if (i % 2 == 0) tenant.speculation.mode = SpeculationMode::kFixed;
+    }
+    const Oracle oracle(schedule_.target(), context_tokens_);
+    for (int32_t i = 0; i < requests; ++i) schedule_.requests.push_back(MakeRequest(oracle));
     MakeCacheSizes();
     return std::move(schedule_);
   }
@@ -41,6 +67,7 @@ class Generator {
     target.can_truncate = !random_.Chance(0.04);
     target.context_order = random_.Chance(0.6) ? random_.Int(1, 3) : 0;
     target.end_of_text_logit = random_.Real(-4.0f, 1.0f);
+    if (features::kAdapters && random_.Chance(0.3)) target.adapters = {{"x", 5}, {"y", 6}};
     schedule_.models[kTargetPath] = target;
     for (const char* path : {"draft a", "draft b"}) {
       FakeModelOptions draft = target;
@@ -63,6 +90,7 @@ class Generator {
     const bool target_may_fail = schedule_.target().can_truncate;
     if (target_may_fail && random_.Chance(0.3)) faults.poison = true;
     if (target_may_fail && random_.Chance(0.2)) faults.target_chance = random_.Real(0.005f, 0.1f);
+    if (random_.Chance(0.2)) faults.state_chance = random_.Real(0.05f, 1.0f);
     if (random_.Chance(0.25)) {
       faults.draft_chance = random_.Chance(0.2) ? 1.0 : random_.Real(0.01f, 0.5f);
     }
@@ -77,8 +105,7 @@ class Generator {
     options.paused_state_bytes = random_.Pick<int64_t>({0, 2000, 1 << 20});
   }
 
-  void MakeTenants() {
-    const int32_t count = random_.Int(1, 4);
+  void MakeTenants(int32_t count) {
     for (int32_t i = 0; i < count; ++i) {
       TenantConfig tenant;
       tenant.name = fmt::format("tenant {}", i);
@@ -94,7 +121,13 @@ class Generator {
       }
       tenant.speculation = RandomSpeculation();
       tenant.weight = random_.Real(0.25f, 4.0f);
-      tenant.suffix_store_bytes = random_.Pick<int64_t>({0, 4096, 16 << 20});
+      tenant.suffix_store_bytes = random_.Pick<int64_t>({0, 4096, 65536});
+      for (const auto& [path, seed] : schedule_.target().adapters) {
+        if (random_.Chance(0.7)) {
+          tenant.adapters.push_back(
+              {.id = path, .path = path, .scale = random_.Chance(0.5) ? 1.0f : 0.5f});
+        }
+      }
       schedule_.tenants.push_back(std::move(tenant));
     }
   }
@@ -117,6 +150,8 @@ class Generator {
 
   ScheduledRequest MakeRequest(const Oracle& oracle) {
     ScheduledRequest scheduled;
+    const TenantConfig& tenant = random_.Pick(schedule_.tenants);
+    scheduled.tenant = tenant.name;
     if (!schedule_.requests.empty() && random_.Chance(0.15)) {
       scheduled.request = random_.Pick(schedule_.requests).request;  // twice the same
     } else {
@@ -126,8 +161,11 @@ class Generator {
     GenerateOptions& options = scheduled.request.options;
     options.speculation.reset();
     if (random_.Chance(0.4)) options.speculation = RandomSpeculation();
-    scheduled.tenant = random_.Pick(schedule_.tenants).name;
-    scheduled.answer = oracle.Ask(scheduled.request);
+    options.adapter.clear();
+    if (!tenant.adapters.empty() && random_.Chance(0.5)) {
+      options.adapter = random_.Pick(tenant.adapters).id;
+    }
+    scheduled.answer = oracle.Ask(scheduled.request, tenant.adapters);
     if (options.speculation && random_.Chance(0.1)) {
       options.speculation->rule = VerifyRule::kMaxAcceptance;
       scheduled.same_tokens = false;
@@ -273,6 +311,10 @@ bool Schedule::Removes(const std::string& tenant) const {
 
 Schedule RandomSchedule(uint64_t seed) {
   return Generator(seed).Generate();
+}
+
+Schedule LongSchedule(uint64_t seed, int32_t requests) {
+  return Generator(seed).GenerateLong(requests);
 }
 
 std::string TextForTokens(const std::vector<TokenId>& tokens, int32_t vocabulary_size) {

@@ -65,8 +65,7 @@ struct FaultPlan {
   bool poison = false;       // every forward of the target with a row of kPoison fails
   double target_chance = 0;  // a forward of the target finds no room, once
   double draft_chance = 0;   // a forward of a draft model fails
-
-  bool any() const { return poison || target_chance > 0 || draft_chance > 0; }
+  double state_chance = 0;   // a fork fails, or saving or restoring a sequence
 };
 
 // A vocabulary's last token poisons what it is part of, when the faults of a schedule say so. Only
@@ -94,6 +93,8 @@ struct Schedule {
 };
 
 Schedule RandomSchedule(uint64_t seed);
+// One whose requests are to be played over and over, with everything that may go wrong.
+Schedule LongSchedule(uint64_t seed, int32_t requests);
 
 // A text that the fake tokenizer turns into these tokens (none of them 0).
 std::string TextForTokens(const std::vector<TokenId>& tokens, int32_t vocabulary_size);

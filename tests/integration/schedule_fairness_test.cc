@@ -165,7 +165,8 @@ TEST_F(FairnessTest, AFloodDoesNotSlowDownWhoSendsOneAtATime) {
   int64_t decoded = 0;
   for (int32_t i = 0; i < kQuietRequests; ++i) {
     std::unique_ptr<GenerationStream> stream;
-    const int64_t submitted = log.BetweenForwards([&] { stream = Submit("quiet", kQuietNumber + i); });
+    const int64_t submitted =
+        log.BetweenForwards([&] { stream = Submit("quiet", kQuietNumber + i); });
     EXPECT_TRUE(Collect(*stream).finish.status.ok());
     const ForwardLog::Presence presence = log.PresenceOf(static_cast<size_t>(i));
     waited += presence.first_token - submitted;

@@ -110,6 +110,13 @@ class FaultInjector {
                                               : OkStatus();
   }
 
+  Status BeforeCall(FakeCall call) {
+    std::lock_guard lock(mutex_);
+    if (call == FakeCall::kUseAdapter || !random_.Chance(plan_.state_chance)) return OkStatus();
+    return random_.Chance(0.5) ? ResourceExhaustedError("injected lack of room for a state")
+                               : InternalError("injected failure of a state");
+  }
+
  private:
   const FaultPlan plan_;
   const TokenId poison_;
@@ -267,6 +274,7 @@ void PlanFaults(const FaultPlan& plan, const FakeModelOptions& model, uint64_t s
     if (clock != nullptr) clock->Step();
     return is_target ? injector->BeforeTargetDecode(rows) : injector->BeforeDraftDecode();
   };
+  control.before_call = [injector](FakeCall call) { return injector->BeforeCall(call); };
 }
 
 std::vector<std::string> Play(const Schedule& schedule, Totals& totals) {
@@ -298,7 +306,7 @@ std::vector<std::string> Play(const Schedule& schedule, Totals& totals) {
     if (!verdict.ok()) faults.push_back(fmt::format("request {}: {}", i, verdict.message()));
     totals.Count(performance.outcome(i));
   }
-  totals.target_forwards += runtime.controls[kTargetPath]->decodes;
+  totals.Count(*runtime.controls[kTargetPath]);
 
   if (!schedule.runtime.prefix_reuse && !WaitUntilEmpty(runtime)) {
     faults.push_back("cells are in use although nothing runs and nothing is kept for reuse");

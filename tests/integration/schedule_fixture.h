@@ -121,14 +121,14 @@ std::vector<std::string> Play(const Schedule& schedule, Totals& totals);
 
 // How many times slower than without it a sanitizer makes this build.
 #if defined(__SANITIZE_THREAD__)
-inline constexpr int32_t kSlowness = 12;
+inline constexpr int32_t kSlowness = 5;
 #elif defined(__SANITIZE_ADDRESS__)
-inline constexpr int32_t kSlowness = 4;
+inline constexpr int32_t kSlowness = 2;
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
-inline constexpr int32_t kSlowness = 12;
+inline constexpr int32_t kSlowness = 5;
 #elif __has_feature(address_sanitizer)
-inline constexpr int32_t kSlowness = 4;
+inline constexpr int32_t kSlowness = 2;
 #else
 inline constexpr int32_t kSlowness = 1;
 #endif

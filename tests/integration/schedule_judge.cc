@@ -129,14 +129,11 @@ Status CheckUsage(const ScheduledRequest& scheduled, const Outcome& outcome) {
 }
 
 Status CheckAnswered(const Oracle& oracle, const ScheduledRequest& scheduled,
-                     const Outcome& outcome) {
+                     const Allowance& allowance, const Outcome& outcome) {
   const FinishedEvent& finish = outcome.finishes.front();
   const Answer& answer = scheduled.answer;
   if (!finish.status.ok()) return Wrong("finished well with " + finish.status.ToString());
-  if (!scheduled.same_tokens) {
-    const std::string text = oracle.TextOf(outcome.tokens, scheduled.request.options.stop, true);
-    return outcome.text == text ? OkStatus() : Wrong("the text is not that of the tokens");
-  }
+  if (!scheduled.same_tokens) return CheckPartialText(oracle, scheduled, outcome);
   if (scheduled.fails_after) return Wrong("answered in spite of its poison");
   if (outcome.tokens.size() != answer.tokens.size()) {
     return Wrong(
@@ -146,8 +143,8 @@ Status CheckAnswered(const Oracle& oracle, const ScheduledRequest& scheduled,
     return Wrong(fmt::format("finished by {} instead of {}", FinishReasonName(finish.reason),
                              FinishReasonName(answer.reason)));
   }
-  // Who cancels when the last token is out already may miss the text that was held back.
-  if (outcome.cancelled) return CheckPartialText(oracle, scheduled, outcome);
+  // A cancel after the last token loses the text that was held back.
+  if (outcome.cancelled || allowance.refusal) return CheckPartialText(oracle, scheduled, outcome);
   if (outcome.text != answer.text) {
     return Wrong(fmt::format("the text is '{}' instead of '{}'", outcome.text, answer.text));
   }
@@ -160,7 +157,7 @@ Status CheckEnd(const Oracle& oracle, const ScheduledRequest& scheduled, const A
   switch (finish.reason) {
     case FinishReason::kStop:
     case FinishReason::kLength:
-      return CheckAnswered(oracle, scheduled, outcome);
+      return CheckAnswered(oracle, scheduled, allowance, outcome);
     case FinishReason::kCancelled: {
       const bool late = finish.status.code() == StatusCode::kDeadlineExceeded;
       const bool wanted = late ? scheduled.request.options.deadline_ms > 0
@@ -225,13 +222,21 @@ void Totals::Count(const Outcome& outcome) {
   drafting_failures += finish.warnings.empty() ? 0 : 1;
 }
 
+void Totals::Count(const FakeControl& target) {
+  target_forwards += target.decodes;
+  forks += target.forks;
+  saves += target.saves;
+  restores += target.restores;
+}
+
 std::string Totals::ToString() const {
   return fmt::format(
       "{} requests: {} answered, {} refused, {} cancelled, {} late, {} dropped, {} failed; "
       "{} tokens in {} rounds and {} forwards, {} accepted ({} predicted), {} rejected; "
-      "{} prompt tokens reused; {} requests with warnings",
+      "{} prompt tokens reused; {} requests with warnings; {} forks, {} saves, {} restores",
       requests, exact, refused, cancelled, late, dropped, failed, tokens, rounds, target_forwards,
-      accepted, predicted, rejected, cached_prompt_tokens, drafting_failures);
+      accepted, predicted, rejected, cached_prompt_tokens, drafting_failures, forks, saves,
+      restores);
 }
 
 }  // namespace foretoken

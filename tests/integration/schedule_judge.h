@@ -50,8 +50,13 @@ struct Totals {
   int64_t cached_prompt_tokens = 0;  // reused
   int64_t drafting_failures = 0;     // requests warned of one
   int64_t target_forwards = 0;
+  int64_t forks = 0;
+  int64_t saves = 0;
+  int64_t restores = 0;
 
   void Count(const Outcome& outcome);
+  // The target's back end, at the end.
+  void Count(const FakeControl& target);
   std::string ToString() const;
 };
 

@@ -24,10 +24,16 @@ Oracle::Oracle(const FakeModelOptions& target, int32_t context_tokens)
     : context_tokens_(context_tokens),
       model_(NewFakeModel(OneRowAtATime(target, context_tokens))) {}
 
-Answer Oracle::Ask(const GenerateRequest& request) const {
+Answer Oracle::Ask(const GenerateRequest& request, std::span<const AdapterConfig> adapters) const {
   const auto& prompt = std::get<std::vector<TokenId>>(request.prompt);
   const GenerateOptions& options = request.options;
   const auto backend = model_->NewBackend({.max_batch_rows = kOneRow}).value();
+  std::shared_ptr<LoadedAdapter> adapter;
+  for (const AdapterConfig& config : adapters) {
+    if (config.id != options.adapter) continue;
+    adapter = model_->LoadAdapter(config.path).value();
+    (void)backend->UseAdapter(adapter.get(), config.scale);
+  }
   auto sampler =
       Sampler::Create(options.sampling, options.sampling.seed.value(), model_->vocabulary().size())
           .value();

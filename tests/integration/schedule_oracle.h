@@ -22,13 +22,14 @@ struct Answer {
 
 // Answers requests from first principles: one sequence, one row at a time, no draft, no neighbour,
 // no engine. Whatever an engine does with a request must come to the same.
-// One thread at a time.
+// Any thread may call it.
 class Oracle {
  public:
   Oracle(const FakeModelOptions& target, int32_t context_tokens);
 
-  // Precondition: a prompt of tokens that leaves room in the context, a seed.
-  Answer Ask(const GenerateRequest& request) const;
+  // `adapters` are those of the request's tenant. Precondition: a prompt of tokens that leaves room
+  // in the context, a seed.
+  Answer Ask(const GenerateRequest& request, std::span<const AdapterConfig> adapters = {}) const;
   // The text that these tokens make visible; with what is held back at their end, or without.
   std::string TextOf(std::span<const GeneratedToken> tokens, const std::vector<std::string>& stop,
                      bool flush) const;

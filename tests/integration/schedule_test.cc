@@ -22,7 +22,7 @@ namespace foretoken {
 namespace {
 
 constexpr int32_t kShards = 10;
-constexpr uint64_t kSchedulesPerShard = 400 / (kSlowness * kSlowness / 4 + 1);
+constexpr uint64_t kSchedulesPerShard = 400 / kSlowness;
 
 class ScheduleTest : public testing::TestWithParam<int32_t> {
  protected:

@@ -76,6 +76,7 @@ class Soak {
     Watch();
     over_ = true;
     for (std::thread& thread : threads) thread.join();
+    totals_.Count(*runtime_.controls[kTargetPath]);
     runtime_.manager.reset();
     for (const auto& [path, control] : runtime_.controls) {
       if (control->cells_in_use == 0 && control->live_backends == 0) continue;
