@@ -22,9 +22,9 @@ class Generator {
     MakeFaults();
     MakeRuntime();
     MakeTenants(random_.Int(1, 4));
-    const Oracle oracle(schedule_.target(), context_tokens_);
+    oracles_ = MakeOracles(schedule_);
     const int32_t count = random_.Chance(0.2) ? random_.Int(1, 3) : random_.Int(2, 24);
-    for (int32_t i = 0; i < count; ++i) schedule_.requests.push_back(MakeRequest(oracle));
+    for (int32_t i = 0; i < count; ++i) schedule_.requests.push_back(MakeRequest());
     MakeRemovals();
     MakeCacheSizes();
     return std::move(schedule_);
@@ -50,8 +50,8 @@ class Generator {
       tenant.speculation = SpeculativeConfig();
       if (i % 2 == 0) tenant.speculation.mode = SpeculationMode::kFixed;
     }
-    const Oracle oracle(schedule_.target(), context_tokens_);
-    for (int32_t i = 0; i < requests; ++i) schedule_.requests.push_back(MakeRequest(oracle));
+    oracles_ = MakeOracles(schedule_);
+    for (int32_t i = 0; i < requests; ++i) schedule_.requests.push_back(MakeRequest());
     MakeCacheSizes();
     return std::move(schedule_);
   }
@@ -69,9 +69,14 @@ class Generator {
     target.end_of_text_logit = random_.Real(-4.0f, 1.0f);
     if (features::kAdapters && random_.Chance(0.3)) target.adapters = {{"x", 5}, {"y", 6}};
     schedule_.models[kTargetPath] = target;
+    if (random_.Chance(0.1)) {
+      target.seed += 3;
+      schedule_.models[kOtherTargetPath] = target;
+      target.seed -= 3;
+    }
     for (const char* path : {"draft a", "draft b"}) {
       FakeModelOptions draft = target;
-      draft.seed = target.seed + schedule_.models.size();
+      draft.seed = target.seed + (path == std::string("draft a") ? 1 : 2);
       draft.imitated_seed = target.seed;
       draft.quality = random_.Chance(0.4) ? 1.0 : random_.Real(0.0f, 1.0f);
       draft.context_tokens = random_.Int(16, 120);
@@ -86,10 +91,8 @@ class Generator {
 
   void MakeFaults() {
     FaultPlan& faults = schedule_.faults;
-    // What cannot be cut back cannot be rid of the rows of a failed forward either.
-    const bool target_may_fail = schedule_.target().can_truncate;
-    if (target_may_fail && random_.Chance(0.3)) faults.poison = true;
-    if (target_may_fail && random_.Chance(0.2)) faults.target_chance = random_.Real(0.005f, 0.1f);
+    faults.poison = random_.Chance(0.3);
+    if (random_.Chance(0.2)) faults.target_chance = random_.Real(0.005f, 0.1f);
     if (random_.Chance(0.2)) faults.state_chance = random_.Real(0.05f, 1.0f);
     if (random_.Chance(0.25)) {
       faults.draft_chance = random_.Chance(0.2) ? 1.0 : random_.Real(0.01f, 0.5f);
@@ -109,8 +112,10 @@ class Generator {
     for (int32_t i = 0; i < count; ++i) {
       TenantConfig tenant;
       tenant.name = fmt::format("tenant {}", i);
+      const bool other = schedule_.models.count(kOtherTargetPath) > 0 && random_.Chance(0.5);
+      const std::string target = other ? kOtherTargetPath : kTargetPath;
       tenant.target = {
-          .id = kTargetPath, .path = kTargetPath, .context_tokens = context_tokens_, .threads = 1};
+          .id = target, .path = target, .context_tokens = context_tokens_, .threads = 1};
       const std::string draft = random_.Pick<std::string>({"draft a", "draft b", ""});
       if (!draft.empty()) {
         tenant.draft_model = ModelConfig{.id = draft, .path = draft, .threads = 1};
@@ -148,7 +153,7 @@ class Generator {
     return config;
   }
 
-  ScheduledRequest MakeRequest(const Oracle& oracle) {
+  ScheduledRequest MakeRequest() {
     ScheduledRequest scheduled;
     const TenantConfig& tenant = random_.Pick(schedule_.tenants);
     scheduled.tenant = tenant.name;
@@ -165,7 +170,7 @@ class Generator {
     if (!tenant.adapters.empty() && random_.Chance(0.5)) {
       options.adapter = random_.Pick(tenant.adapters).id;
     }
-    scheduled.answer = oracle.Ask(scheduled.request, tenant.adapters);
+    scheduled.answer = oracles_.at(tenant.target.path).Ask(scheduled.request, tenant.adapters);
     if (options.speculation && random_.Chance(0.1)) {
       options.speculation->rule = VerifyRule::kMaxAcceptance;
       scheduled.same_tokens = false;
@@ -300,9 +305,15 @@ class Generator {
   Schedule schedule_;
   int32_t context_tokens_ = 0;
   std::vector<std::vector<TokenId>> shared_beginnings_;
+  std::map<std::string, Oracle> oracles_;  // by path of the target
 };
 
 }  // namespace
+
+const TenantConfig& Schedule::FindTenant(const std::string& name) const {
+  return *std::find_if(tenants.begin(), tenants.end(),
+                       [&](const TenantConfig& tenant) { return tenant.name == name; });
+}
 
 bool Schedule::Removes(const std::string& tenant) const {
   return std::any_of(removals.begin(), removals.end(),
@@ -315,6 +326,14 @@ Schedule RandomSchedule(uint64_t seed) {
 
 Schedule LongSchedule(uint64_t seed, int32_t requests) {
   return Generator(seed).GenerateLong(requests);
+}
+
+std::map<std::string, Oracle> MakeOracles(const Schedule& schedule) {
+  std::map<std::string, Oracle> oracles;
+  for (const auto& [path, model] : schedule.models) {
+    if (IsTarget(path)) oracles.emplace(path, Oracle(model, schedule.context_tokens()));
+  }
+  return oracles;
 }
 
 std::string TextForTokens(const std::vector<TokenId>& tokens, int32_t vocabulary_size) {

@@ -75,6 +75,10 @@ inline TokenId PoisonToken(int32_t vocabulary_size) {
 }
 
 inline constexpr const char* kTargetPath = "target";
+inline constexpr const char* kOtherTargetPath = "target 2";
+inline bool IsTarget(const std::string& path) {
+  return path == kTargetPath || path == kOtherTargetPath;
+}
 
 // Everything about one random run, as plain data: models, tenants, requests, what goes wrong and
 // when. The same seed gives the same schedule; which thread is faster is left to the machine.
@@ -87,14 +91,20 @@ struct Schedule {
   std::vector<TenantRemoval> removals;
   FaultPlan faults;
 
+  // All targets have its sizes.
   const FakeModelOptions& target() const { return models.at(kTargetPath); }
   int32_t context_tokens() const { return tenants.front().target.context_tokens; }
+  // Precondition: there is one.
+  const TenantConfig& FindTenant(const std::string& name) const;
   bool Removes(const std::string& tenant) const;
 };
 
 Schedule RandomSchedule(uint64_t seed);
 // One whose requests are to be played over and over, with everything that may go wrong.
 Schedule LongSchedule(uint64_t seed, int32_t requests);
+
+// One for each target of the schedule, by path.
+std::map<std::string, Oracle> MakeOracles(const Schedule& schedule);
 
 // A text that the fake tokenizer turns into these tokens (none of them 0).
 std::string TextForTokens(const std::vector<TokenId>& tokens, int32_t vocabulary_size);

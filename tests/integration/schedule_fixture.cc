@@ -145,14 +145,20 @@ void Client::Submit(RuntimeManager& manager) {
   outcome_.refusal = stream.status();
   if (!stream.ok()) return;
   stream_ = std::move(*stream);
-  if (scheduled_.reader.cancel_after == 0) {
-    stream_->Cancel();
-    outcome_.cancelled = true;
-  }
+  cancelled_ = scheduled_.reader.cancel_after == 0;
+  if (cancelled_) stream_->Cancel();
 }
 
 void Client::Read() {
-  for (int32_t events = 1; stream_; ++events) {
+  outcome_.dropped = stream_ && scheduled_.reader.drop_after == 0;
+  if (stream_ && !outcome_.dropped) ReadEvents();
+  std::lock_guard lock(mutex_);
+  stream_.reset();
+  outcome_.cancelled = cancelled_;
+}
+
+void Client::ReadEvents() {
+  for (int32_t events = 1; true; ++events) {
     std::optional<StreamEvent> event = stream_->Next();
     if (!event) return;
     outcome_.events_after_finish = outcome_.events_after_finish || !outcome_.finishes.empty();
@@ -163,26 +169,24 @@ void Client::Read() {
     auto& round = std::get<TokensEvent>(*event);
     outcome_.text += round.text;
     std::move(round.tokens.begin(), round.tokens.end(), std::back_inserter(outcome_.tokens));
-    ObeyPlan(events);
+    if (!ObeyPlan(events)) return;
   }
 }
 
-void Client::ObeyPlan(int32_t events) {
+bool Client::ObeyPlan(int32_t events) {
   const ReaderPlan& plan = scheduled_.reader;
-  if (plan.pause_every && events % *plan.pause_every == 0)
+  if (plan.pause_every && events % *plan.pause_every == 0) {
     std::this_thread::sleep_for(kReaderPause);
-  if (plan.cancel_after == events) Cancel();
-  if (plan.drop_after == events) {
-    std::lock_guard lock(mutex_);
-    outcome_.dropped = true;
-    stream_.reset();
   }
+  if (plan.cancel_after == events) Cancel();
+  outcome_.dropped = plan.drop_after == events;
+  return !outcome_.dropped;
 }
 
 void Client::Cancel() {
   std::lock_guard lock(mutex_);
   if (!stream_) return;
-  outcome_.cancelled = true;
+  cancelled_ = true;
   stream_->Cancel();
 }
 
@@ -284,7 +288,7 @@ std::vector<std::string> Play(const Schedule& schedule, Totals& totals) {
   StepClock clock;
   uint64_t fault_seed = schedule.seed;
   for (const auto& [path, model] : schedule.models) {
-    const bool is_target = path == kTargetPath;
+    const bool is_target = IsTarget(path);
     PlanFaults(schedule.faults, model, ++fault_seed, is_target, is_target ? &clock : nullptr,
                *runtime.controls[path]);
   }
@@ -295,18 +299,21 @@ std::vector<std::string> Play(const Schedule& schedule, Totals& totals) {
   Performance performance(schedule, runtime, clock);
   performance.Run();
 
-  const Oracle oracle(schedule.target(), schedule.context_tokens());
+  const std::map<std::string, Oracle> oracles = MakeOracles(schedule);
   for (size_t i = 0; i < schedule.requests.size(); ++i) {
     const ScheduledRequest& scheduled = schedule.requests[i];
     const Allowance allowance{
         .refusal = schedule.Removes(scheduled.tenant),
         .failure = (schedule.faults.target_chance > 0 && !features::kIsolation) ||
                    (schedule.faults.poison && !scheduled.same_tokens)};
+    const Oracle& oracle = oracles.at(schedule.FindTenant(scheduled.tenant).target.path);
     const Status verdict = JudgeOutcome(oracle, scheduled, allowance, performance.outcome(i));
     if (!verdict.ok()) faults.push_back(fmt::format("request {}: {}", i, verdict.message()));
     totals.Count(performance.outcome(i));
   }
-  totals.Count(*runtime.controls[kTargetPath]);
+  for (const auto& [path, control] : runtime.controls) {
+    if (IsTarget(path)) totals.Count(*control);
+  }
 
   if (!schedule.runtime.prefix_reuse && !WaitUntilEmpty(runtime)) {
     faults.push_back("cells are in use although nothing runs and nothing is kept for reuse");

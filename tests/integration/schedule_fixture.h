@@ -29,19 +29,22 @@ class Client {
   void Submit(RuntimeManager& manager);
   // To the end of the stream, or to where the plan drops it.
   void Read();
-  // Does nothing before Submit and after the stream was dropped.
+  // Does nothing before Submit and after Read.
   void Cancel();
 
   // Once Read has returned.
   const Outcome& outcome() const { return outcome_; }
 
  private:
-  void ObeyPlan(int32_t events);
+  void ReadEvents();
+  // False when the plan is to read no further.
+  bool ObeyPlan(int32_t events);
 
   const ScheduledRequest& scheduled_;
   Outcome outcome_;
   std::mutex mutex_;  // held to replace stream_, and by Cancel
   std::unique_ptr<GenerationStream> stream_;
+  bool cancelled_ = false;  // guarded by mutex_
 };
 
 // The clock of a schedule: forwards of the target. Clients act at the steps that their plans say,

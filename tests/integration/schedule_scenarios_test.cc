@@ -1,7 +1,6 @@
 // What an engine owes its tenants, one promise at a time; schedule_test.cc mixes them all.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <set>
@@ -78,18 +77,13 @@ class ScenarioTest : public testing::Test {
   ScheduledRequest& Add(const std::string& tenant, GenerateRequest request) {
     ScheduledRequest scheduled;
     scheduled.tenant = tenant;
-    scheduled.answer = oracle().Ask(request, FindTenant(tenant).adapters);
+    scheduled.answer = oracle().Ask(request, schedule_.FindTenant(tenant).adapters);
     scheduled.request = std::move(request);
     schedule_.requests.push_back(std::move(scheduled));
     return schedule_.requests.back();
   }
   ScheduledRequest& Add(const std::string& tenant, int32_t max_tokens = 30) {
     return Add(tenant, Request(static_cast<int32_t>(schedule_.requests.size()), max_tokens));
-  }
-
-  const TenantConfig& FindTenant(const std::string& name) const {
-    return *std::find_if(schedule_.tenants.begin(), schedule_.tenants.end(),
-                         [&](const TenantConfig& tenant) { return tenant.name == name; });
   }
 
   Oracle oracle() const { return Oracle(schedule_.target(), kContext); }

@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -53,7 +54,7 @@ class Soak {
  public:
   Soak(uint64_t seed, seconds duration)
       : schedule_(LongSchedule(seed, kRequests)),
-        oracle_(schedule_.target(), schedule_.context_tokens()),
+        oracles_(MakeOracles(schedule_)),
         runtime_(schedule_.runtime, schedule_.models),
         duration_(duration),
         running_(kClients) {}
@@ -62,7 +63,7 @@ class Soak {
   int Run() {
     uint64_t seed = schedule_.seed;
     for (const auto& [path, model] : schedule_.models) {
-      PlanFaults(schedule_.faults, model, ++seed, path == kTargetPath, nullptr,
+      PlanFaults(schedule_.faults, model, ++seed, IsTarget(path), nullptr,
                  *runtime_.controls[path]);
     }
     for (const TenantConfig& tenant : schedule_.tenants) {
@@ -76,7 +77,9 @@ class Soak {
     Watch();
     over_ = true;
     for (std::thread& thread : threads) thread.join();
-    totals_.Count(*runtime_.controls[kTargetPath]);
+    for (const auto& [path, control] : runtime_.controls) {
+      if (IsTarget(path)) totals_.Count(*control);
+    }
     runtime_.manager.reset();
     for (const auto& [path, control] : runtime_.controls) {
       if (control->cells_in_use == 0 && control->live_backends == 0) continue;
@@ -109,7 +112,8 @@ class Soak {
       SetRunning(number, nullptr);
       const Allowance allowance{.refusal = ComesAndGoes(scheduled.tenant),
                                 .failure = !features::kIsolation || !scheduled.same_tokens};
-      const Status verdict = JudgeOutcome(oracle_, scheduled, allowance, client->outcome());
+      const Oracle& oracle = oracles_.at(schedule_.FindTenant(scheduled.tenant).target.path);
+      const Status verdict = JudgeOutcome(oracle, scheduled, allowance, client->outcome());
       if (!verdict.ok()) AddFault(verdict.message());
       const std::lock_guard lock(mutex_);
       totals_.Count(client->outcome());
@@ -187,7 +191,7 @@ class Soak {
   }
 
   const Schedule schedule_;
-  const Oracle oracle_;
+  const std::map<std::string, Oracle> oracles_;  // by path of the target
   FakeRuntime runtime_;
   const seconds duration_;
   std::atomic<bool> over_ = false;
