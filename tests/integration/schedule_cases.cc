@@ -336,6 +336,46 @@ std::map<std::string, Oracle> MakeOracles(const Schedule& schedule) {
   return oracles;
 }
 
+std::string Describe(const Schedule& schedule) {
+  const FakeModelOptions& target = schedule.target();
+  const RuntimeOptions& runtime = schedule.runtime;
+  const FaultPlan& faults = schedule.faults;
+  std::string text = fmt::format(
+      "{} targets of {} tokens, {} in context, {} in cache, {} rows, {} with logits{}{}; "
+      "{} running, streams of {}, prefix reuse {}, {} bytes for paused ones; "
+      "poison {}, failures of target {:.3f}, drafts {:.3f}, states {:.3f}",
+      schedule.models.count(kOtherTargetPath) + 1, target.vocabulary_size,
+      schedule.context_tokens(), schedule.tenants.front().target.kv_cache_tokens,
+      target.max_batch_rows, target.max_logits_rows,
+      target.can_truncate ? "" : ", cannot be cut back",
+      target.adapters.empty() ? "" : ", adapters", runtime.max_running, runtime.stream_capacity,
+      runtime.prefix_reuse, runtime.paused_state_bytes, faults.poison, faults.target_chance,
+      faults.draft_chance, faults.state_chance);
+  for (const TenantRemoval& removal : schedule.removals) {
+    text += fmt::format("; {} removed at {}", removal.tenant, removal.step);
+  }
+  return text;
+}
+
+std::string Describe(const ScheduledRequest& scheduled) {
+  const GenerateOptions& options = scheduled.request.options;
+  std::string text =
+      fmt::format("{}, {} prompt tokens, at most {} more, arrives at {}", scheduled.tenant,
+                  std::get<std::vector<TokenId>>(scheduled.request.prompt).size(),
+                  options.max_tokens, scheduled.arrival_step);
+  if (options.choice > 0) text += fmt::format(", choice {}", options.choice);
+  if (!options.adapter.empty()) text += ", adapter " + options.adapter;
+  if (!options.prediction.empty()) text += ", prediction";
+  if (options.deadline_ms > 0) text += fmt::format(", deadline {} ms", options.deadline_ms);
+  if (scheduled.cancel_step) text += fmt::format(", cancelled at {}", *scheduled.cancel_step);
+  if (scheduled.reader.cancel_after) {
+    text += fmt::format(", cancels after {}", *scheduled.reader.cancel_after);
+  }
+  if (scheduled.reader.pause_every) text += ", pauses";
+  if (scheduled.fails_after) text += fmt::format(", poisoned after {}", *scheduled.fails_after);
+  return text;
+}
+
 std::string TextForTokens(const std::vector<TokenId>& tokens, int32_t vocabulary_size) {
   // A byte is the token 1 + byte % (vocabulary_size - 1). Readable bytes where there are some.
   std::string text;

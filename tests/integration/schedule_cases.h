@@ -106,6 +106,10 @@ Schedule LongSchedule(uint64_t seed, int32_t requests);
 // One for each target of the schedule, by path.
 std::map<std::string, Oracle> MakeOracles(const Schedule& schedule);
 
+// What they are, for the messages of failures.
+std::string Describe(const Schedule& schedule);
+std::string Describe(const ScheduledRequest& scheduled);
+
 // A text that the fake tokenizer turns into these tokens (none of them 0).
 std::string TextForTokens(const std::vector<TokenId>& tokens, int32_t vocabulary_size);
 

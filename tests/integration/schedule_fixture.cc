@@ -308,7 +308,10 @@ std::vector<std::string> Play(const Schedule& schedule, Totals& totals) {
                    (schedule.faults.poison && !scheduled.same_tokens)};
     const Oracle& oracle = oracles.at(schedule.FindTenant(scheduled.tenant).target.path);
     const Status verdict = JudgeOutcome(oracle, scheduled, allowance, performance.outcome(i));
-    if (!verdict.ok()) faults.push_back(fmt::format("request {}: {}", i, verdict.message()));
+    if (!verdict.ok()) {
+      faults.push_back(
+          fmt::format("request {}: {} ({})", i, verdict.message(), Describe(scheduled)));
+    }
     totals.Count(performance.outcome(i));
   }
   for (const auto& [path, control] : runtime.controls) {
