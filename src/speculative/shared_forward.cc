@@ -60,8 +60,9 @@ class Forward {
     const Clock::time_point start = Clock::now();
     ++report_.forwards;
     auto logits = backend_.Decode(rows_);
-    report_.forward_us +=
+    const int64_t elapsed_us =
         std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
+    report_.forward_us += logits.ok() ? logits->device_us().value_or(elapsed_us) : elapsed_us;
     FORETOKEN_RETURN_IF_ERROR(logits.status());
     report_.rows += static_cast<int32_t>(rows_.size());
     int32_t row = 0;

@@ -29,7 +29,7 @@ struct ForwardPart {
 struct ForwardReport {
   int32_t forwards = 0;  // 1 unless something failed or was too large for one
   int32_t rows = 0;      // of forwards that ran
-  int64_t forward_us = 0;
+  int64_t forward_us = 0;  // on the device, without the wait for it where that is known
 };
 
 // Runs all parts in one forward, and gives those that ran to `consume` (once, unless a failure or

@@ -4,17 +4,17 @@
 namespace foretoken::features {
 
 // What the engine can do; the schedule tests ask for nothing else.
-inline constexpr bool kBatching = false;      // one forward for all running requests
-inline constexpr bool kChoices = false;       // GenerateOptions::choice
-inline constexpr bool kPredictions = false;   // GenerateOptions::prediction
-inline constexpr bool kDeadlines = false;     // GenerateOptions::deadline_ms
-inline constexpr bool kSlowReaders = false;   // RuntimeOptions::slow_reader_ms
-inline constexpr bool kTenantLimits = false;  // a tenant's speculation bounds its requests'
-inline constexpr bool kIsolation = false;     // a failed forward ends its cause only
-inline constexpr bool kPrefixReuse = false;   // RuntimeOptions::prefix_reuse
-inline constexpr bool kOverCommit = false;    // ModelConfig::kv_cache_tokens
-inline constexpr bool kAdapters = false;      // GenerateOptions::adapter
-inline constexpr bool kFairOrder = false;     // TenantConfig::weight
+inline constexpr bool kBatching = true;      // one forward for all running requests
+inline constexpr bool kChoices = true;       // GenerateOptions::choice
+inline constexpr bool kPredictions = true;   // GenerateOptions::prediction
+inline constexpr bool kDeadlines = true;     // GenerateOptions::deadline_ms
+inline constexpr bool kSlowReaders = true;   // RuntimeOptions::slow_reader_ms
+inline constexpr bool kTenantLimits = true;  // a tenant's speculation bounds its requests'
+inline constexpr bool kIsolation = true;     // a failed forward ends its cause only
+inline constexpr bool kPrefixReuse = true;   // RuntimeOptions::prefix_reuse
+inline constexpr bool kOverCommit = true;    // ModelConfig::kv_cache_tokens
+inline constexpr bool kAdapters = true;      // GenerateOptions::adapter
+inline constexpr bool kFairOrder = true;     // TenantConfig::weight
 
 }  // namespace foretoken::features
 
