@@ -36,6 +36,10 @@ void NoteTimes(ActiveRequest& request, const RoundEntry& entry, const RoundRepor
 // on. No room, against what our ledger says: perhaps when more is free.
 bool MayTryAgain(EngineState& state, ActiveRequest& request, const Status& failure) {
   if (failure.code() == StatusCode::kCancelled) return true;
+  if (failure.code() == StatusCode::kUnavailable) {
+    request.is_suspect = true;
+    return true;
+  }
   if (failure.code() != StatusCode::kResourceExhausted) return false;
   EvictForCells(state, state.backend.description().cache_tokens);
   return ++request.starved_steps < kMaxStarvedSteps;
@@ -124,6 +128,7 @@ void SettleStep(EngineState& state, const StepPlan& plan, std::span<const RoundE
     if (entry.committed > 0) RecordRound(state, request, entry);
     Emit(state, request, times.round_end);
     if (entry.status.ok()) request.starved_steps = 0;
+    if (entry.committed > 0) request.is_suspect = false;
     if (!entry.status.ok() && MayTryAgain(state, request, entry.status)) continue;
     if (!entry.status.ok()) {
       FinishRequest(state, TakeRunning(state, &request), FinishReason::kError, entry.status);

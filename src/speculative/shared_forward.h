@@ -24,6 +24,7 @@ struct ForwardPart {
   Status status;      // out: why this part did not run
   LogitsRows logits;  // out: valid while `consume` runs
   Status dropped;     // out: why the guesses were dropped; OK when they were not
+  int32_t cached_before = 0;  // RunForward's own
 };
 
 struct ForwardReport {
@@ -35,7 +36,9 @@ struct ForwardReport {
 // Runs all parts in one forward, and gives those that ran to `consume` (once, unless a failure or
 // the back end's limits made several forwards of it). A failing forward is repeated in halves, so
 // that only the part that causes it fails; that one is tried once more without its guesses.
-// CANCELLED is not retried: it ends all parts. After the call every part's cache holds its tokens
+// CANCELLED is not retried: it ends all parts. Where a memory cannot be cut back, a failing forward
+// of several takes what they had cached: UNAVAILABLE, and it takes another call, best alone, to
+// find out whose fault it was. After the call every part's cache holds its tokens
 // exactly when its status is OK.
 ForwardReport RunForward(ModelBackend& backend, std::span<ForwardPart* const> parts,
                          const std::function<void(std::span<ForwardPart* const>)>& consume);
