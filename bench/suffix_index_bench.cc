@@ -5,12 +5,15 @@
 
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
+#include <filesystem>
 #include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "sampling/sampler.h"
+#include "speculative/prediction_draft.h"
+#include "speculative/session.h"
 #include "speculative/suffix_index.h"
 #include "speculative/suffix_proposal.h"
 #include "speculative/tenant_suffix_store.h"
@@ -146,13 +149,73 @@ void StorePropose(benchmark::State& state) {
 
 void StoreSaveAndLoad(benchmark::State& state) {
   FullStore full(state.range(0));
-  const std::string path = "/tmp/foretoken_suffix_index_bench.store";
+  const std::string path =
+      (std::filesystem::temp_directory_path() / "foretoken_suffix_index_bench.store").string();
   TenantSuffixStore loaded(kIdentity, kStoreBytes);
   for (auto _ : state) {
     if (!full.store.Save(path).ok() || !loaded.Load(path).ok()) state.SkipWithError("failed");
   }
   std::remove(path.c_str());
   SetCounters(state, loaded);
+}
+
+enum OutputKind : int64_t {
+  kAsPredicted,
+  kElsewhere,  // as the prediction for half of it, then unlike it
+};
+
+Session NewSession() {
+  return Session({}, Sampler::Create({}, 1, 1 << 20).value(), 1);
+}
+
+// A round of an answer with a prediction of 100,000 tokens: one token committed, one proposal.
+void PredictionRound(benchmark::State& state) {
+  constexpr size_t kPredictionTokens = 100'000;
+  const Tokens prediction = MakeText(kCode, kPredictionTokens);
+  std::mt19937 random(3);
+  Tokens output(prediction.begin(), prediction.begin() + kPredictionTokens / 2);
+  while (output.size() < kPredictionTokens) {
+    const size_t next = state.range(0) == kAsPredicted ? output.size() : random() % output.size();
+    output.push_back(prediction[next]);
+  }
+  PredictionDraft source(prediction);
+  Session session = NewSession();
+  int64_t proposed_tokens = 0;
+  size_t next = 0;
+  const auto restart = [&] {
+    source = PredictionDraft(prediction);
+    session = NewSession();
+    next = kPredictionTokens / 2 - 1;
+    for (size_t i = 0; i < next; ++i) session.Commit(output[i]);
+    benchmark::DoNotOptimize(source.GenerateDraft(session, kMaxDraftTokens));
+  };
+  restart();
+  for (auto _ : state) {
+    if (next == output.size()) {
+      state.PauseTiming();
+      restart();
+      state.ResumeTiming();
+    }
+    session.Commit(output[next++]);
+    const auto draft = source.GenerateDraft(session, kMaxDraftTokens);
+    proposed_tokens += static_cast<int64_t>(draft->tokens.size());
+  }
+  state.counters["proposed"] =
+      benchmark::Counter(static_cast<double>(proposed_tokens), benchmark::Counter::kAvgIterations);
+}
+
+// The first token that is not as predicted.
+void PredictionDeparture(benchmark::State& state) {
+  const Tokens prediction = MakeText(kCode, 100'000);
+  for (auto _ : state) {
+    state.PauseTiming();
+    PredictionDraft source(prediction);
+    Session session = NewSession();
+    session.Commit(prediction[7]);
+    session.Commit(prediction[8]);
+    state.ResumeTiming();
+    benchmark::DoNotOptimize(source.GenerateDraft(session, kMaxDraftTokens));
+  }
 }
 
 BENCHMARK(IndexPrompt)
@@ -162,6 +225,8 @@ BENCHMARK(SessionRound)->DenseRange(kProse, kSame)->Unit(benchmark::kMicrosecond
 BENCHMARK(StoreLearn)->DenseRange(kProse, kSame)->Unit(benchmark::kMicrosecond);
 BENCHMARK(StorePropose)->DenseRange(kProse, kSame)->Unit(benchmark::kMicrosecond);
 BENCHMARK(StoreSaveAndLoad)->Arg(kCode)->Unit(benchmark::kMillisecond);
+BENCHMARK(PredictionRound)->Arg(kAsPredicted)->Arg(kElsewhere)->Unit(benchmark::kMicrosecond);
+BENCHMARK(PredictionDeparture)->Unit(benchmark::kMillisecond);
 
 // The copy must be proposed as it was, by a session and by a store.
 bool ProposesTheCopy() {
