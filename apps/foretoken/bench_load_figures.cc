@@ -43,13 +43,18 @@ LoadFigures FiguresOf(const LoadRecord& record, size_t tenants) {
   const double end_ms = record.window_end_ms;
   figures.window_ms = end_ms - begin_ms;
   std::vector<int64_t> tenant_tokens(tenants);
+  int64_t computed_prompt_tokens = 0;  // in the window
   for (const LoadAnswer& answer : record.answers) {
+    const Usage& usage = answer.finish.usage;
+    if (answer.finish.reason != FinishReason::kCancelled) ++figures.answers;
+    figures.completion_tokens += static_cast<int64_t>(answer.tokens.size());
+    figures.prompt_tokens += usage.prompt_tokens;
+    figures.cached_prompt_tokens += usage.cached_prompt_tokens;
     AddSpeculation(answer.finish.speculation, figures.speculation);
     for (const std::string& warning : answer.finish.warnings) {
       auto& known = figures.warnings;
       if (std::find(known.begin(), known.end(), warning) == known.end()) known.push_back(warning);
     }
-    if (answer.finish.reason != FinishReason::kCancelled) ++figures.answers;
     for (const TokenArrival& arrival : answer.arrivals) {
       if (arrival.at_ms < begin_ms || arrival.at_ms > end_ms) continue;
       tenant_tokens[answer.tenant] += arrival.tokens;
@@ -57,20 +62,18 @@ LoadFigures FiguresOf(const LoadRecord& record, size_t tenants) {
     if (answer.due_ms < begin_ms) continue;  // of the time before
     AddLatencies(answer, end_ms, figures.latency);
     if (!answer.arrivals.empty() && answer.arrivals.front().at_ms <= end_ms) {
-      figures.prompt_tokens += answer.finish.usage.prompt_tokens;
-      figures.cached_prompt_tokens += answer.finish.usage.cached_prompt_tokens;
+      computed_prompt_tokens += usage.prompt_tokens - usage.cached_prompt_tokens;
     }
   }
   const auto per_second = [&](int64_t tokens) {
     return figures.window_ms > 0 ? static_cast<double>(tokens) / figures.window_ms * 1000 : 0;
   };
   for (const int64_t tokens : tenant_tokens) {
-    figures.completion_tokens += tokens;
+    figures.window_tokens += tokens;
     figures.tenant_tokens_per_second.push_back(per_second(tokens));
   }
-  figures.tokens_per_second = per_second(figures.completion_tokens);
-  figures.prompt_tokens_per_second =
-      per_second(figures.prompt_tokens - figures.cached_prompt_tokens);
+  figures.tokens_per_second = per_second(figures.window_tokens);
+  figures.prompt_tokens_per_second = per_second(computed_prompt_tokens);
   return figures;
 }
 

@@ -20,17 +20,18 @@ struct LatencySamples {
   void Append(const LatencySamples& other);
 };
 
-// One load in figures. Only what happened in its window counts; acceptance counts whole answers.
+// One load in figures. Rates and latencies are those of its window, the rest is of whole answers.
 struct LoadFigures {
   double window_ms = 0;
-  int64_t answers = 0;               // that ended, in the window or after it
-  int64_t completion_tokens = 0;     // in the window
-  int64_t prompt_tokens = 0;         // of answers that began in the window
-  int64_t cached_prompt_tokens = 0;  // of these: not computed
+  int64_t window_tokens = 0;
   double tokens_per_second = 0;
-  double prompt_tokens_per_second = 0;  // computed ones
+  double prompt_tokens_per_second = 0;  // of answers that began in the window; computed ones
   std::vector<double> tenant_tokens_per_second;
   LatencySamples latency;
+  int64_t answers = 0;  // that ended by themselves
+  int64_t completion_tokens = 0;
+  int64_t prompt_tokens = 0;
+  int64_t cached_prompt_tokens = 0;  // of these: not computed
   SpeculationStats speculation;
   std::vector<std::string> warnings;  // each once
 };

@@ -1,7 +1,6 @@
 #include "bench_load_report.h"
 
 #include <algorithm>
-#include <functional>
 #include <string_view>
 #include <utility>
 
@@ -14,99 +13,8 @@ namespace foretoken {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using Rounds = std::vector<LoadFigures>;
 
 constexpr double kTail = 0.99;
-
-template <typename Round>
-std::vector<double> Each(const std::vector<Round>& rounds,
-                         const std::function<double(const Round&)>& figure) {
-  std::vector<double> values;
-  for (const Round& round : rounds) values.push_back(figure(round));
-  return values;
-}
-
-double MedianTpot(const LoadFigures& round) {
-  return Percentile(round.latency.tpot_ms, 0.5);
-}
-
-double MedianTtft(const LoadFigures& round) {
-  return Percentile(round.latency.ttft_ms, 0.5);
-}
-
-double Quotient(double a, double b) {
-  return b > 0 ? a / b : 0;
-}
-
-// The figures of a point over its rounds: medians of rates, latencies of all rounds together.
-struct Summary {
-  explicit Summary(const Rounds& rounds);
-
-  double tokens_per_second = 0;
-  double prompt_tokens_per_second = 0;
-  std::vector<double> tenant_tokens_per_second;
-  int64_t answers = 0;
-  int64_t completion_tokens = 0;
-  int64_t prompt_tokens = 0;
-  int64_t cached_prompt_tokens = 0;
-  double window_ms = 0;
-  LatencySamples latency;
-  SpeculationStats speculation;
-};
-
-Summary::Summary(const Rounds& rounds) {
-  tokens_per_second =
-      Median(Each<LoadFigures>(rounds, [](const auto& r) { return r.tokens_per_second; }));
-  prompt_tokens_per_second =
-      Median(Each<LoadFigures>(rounds, [](const auto& r) { return r.prompt_tokens_per_second; }));
-  for (size_t i = 0; !rounds.empty() && i < rounds[0].tenant_tokens_per_second.size(); ++i) {
-    tenant_tokens_per_second.push_back(Median(Each<LoadFigures>(
-        rounds, [&](const LoadFigures& r) { return r.tenant_tokens_per_second[i]; })));
-  }
-  for (const LoadFigures& round : rounds) {
-    answers += round.answers;
-    completion_tokens += round.completion_tokens;
-    prompt_tokens += round.prompt_tokens;
-    cached_prompt_tokens += round.cached_prompt_tokens;
-    window_ms += round.window_ms;
-    latency.Append(round.latency);
-    AddSpeculation(round.speculation, speculation);
-  }
-}
-
-bool SameLoad(const LoadPoint& a, const LoadPoint& b) {
-  return a.concurrency == b.concurrency && a.rate == b.rate;
-}
-
-// Null without an `off` of the same load.
-const LoadPoint* PlainOf(const LoadReport& report, const LoadPoint& point) {
-  const auto found = std::find_if(
-      report.points.begin(), report.points.end(),
-      [&](const LoadPoint& other) { return other.mode == "off" && SameLoad(other, point); });
-  return found == report.points.end() ? nullptr : &*found;
-}
-
-// `figure` of each round over the plain one's of the same round; empty without a plain one.
-std::vector<double> RatiosToOff(const LoadReport& report, const LoadPoint& point,
-                                const std::function<double(const LoadFigures&)>& figure) {
-  std::vector<double> ratios;
-  const LoadPoint* plain = PlainOf(report, point);
-  if (plain == nullptr) return ratios;
-  for (size_t i = 0; i < std::min(point.rounds.size(), plain->rounds.size()); ++i) {
-    ratios.push_back(Quotient(figure(point.rounds[i]), figure(plain->rounds[i])));
-  }
-  return ratios;
-}
-
-std::vector<double> RateRatios(const LoadReport& report, const LoadPoint& point) {
-  return RatiosToOff(report, point, [](const LoadFigures& r) { return r.tokens_per_second; });
-}
-
-// How much faster an answer's tokens followed each other than plainly.
-std::vector<double> DecodeSpeedUps(const LoadReport& report, const LoadPoint& point) {
-  return RatiosToOff(report, point,
-                     [](const LoadFigures& r) { return Quotient(1, MedianTpot(r)); });
-}
 
 Json SpreadToJson(const std::vector<double>& values) {
   if (values.empty()) return nullptr;
@@ -167,90 +75,36 @@ Json CheckToJson(const LoadCheck& check) {
 }
 
 Json PointToJson(const LoadReport& report, const LoadPoint& point) {
-  const Summary sum(point.rounds);
+  const LoadSummary sum(point.rounds);
   const LatencySamples& latency = sum.latency;
   Json tenants = Json::array();
   for (size_t i = 0; i < sum.tenant_tokens_per_second.size(); ++i) {
     tenants.push_back({{"weight", report.settings.weights[i]},
                        {"tokens_per_second", sum.tenant_tokens_per_second[i]}});
   }
-  std::vector<std::string> warnings;
-  for (const LoadFigures& round : point.rounds) {
-    for (const std::string& warning : round.warnings) {
-      if (std::find(warnings.begin(), warnings.end(), warning) == warnings.end()) {
-        warnings.push_back(warning);
-      }
-    }
-  }
-  Json speculation = SpeculationToJson(sum.speculation);
-  return {
-      {"concurrency", point.concurrency > 0 ? Json(point.concurrency) : Json()},
-      {"rate", point.rate > 0 ? Json(point.rate) : Json()},
-      {"mode", point.mode},
-      {"aggregate_tokens_per_second", sum.tokens_per_second},
-      {"rounds_tokens_per_second",
-       Each<LoadFigures>(point.rounds, [](const LoadFigures& r) { return r.tokens_per_second; })},
-      {"ratio_to_off", SpreadToJson(RateRatios(report, point))},
-      {"decode_speed_up", SpreadToJson(DecodeSpeedUps(report, point))},
-      {"request_tokens_per_second", Quotient(1000, Percentile(latency.tpot_ms, 0.5))},
-      {"prompt_tokens_per_second", sum.prompt_tokens_per_second},
-      {"ttft_ms", PercentilesToJson(latency.ttft_ms)},
-      {"tpot_ms", PercentilesToJson(latency.tpot_ms)},
-      {"itl_ms", PercentilesToJson(latency.itl_ms)},
-      {"tau", sum.speculation.tau},
-      {"answers", sum.answers},
-      {"completion_tokens", sum.completion_tokens},
-      {"prompt_tokens", sum.prompt_tokens},
-      {"cached_prompt_tokens", sum.cached_prompt_tokens},
-      {"window_ms", sum.window_ms},
-      {"tenants", std::move(tenants)},
-      {"fairness", FairnessIndex(sum.tenant_tokens_per_second, report.settings.weights)},
-      {"speculation", std::move(speculation)},
-      {"warnings", std::move(warnings)}};
-}
-
-// The acceptance that a ceiling assumes: the longest fixed length's, else what `auto` saw.
-const LoadPoint* AcceptanceOf(const LoadReport& report, const LoadPoint& point) {
-  const LoadPoint* best = nullptr;
-  size_t longest = 0;
-  for (const LoadPoint& other : report.points) {
-    if (!SameLoad(other, point) || other.mode == "off") continue;
-    const size_t length = Summary(other.rounds).speculation.by_position.size();
-    const bool is_fixed = other.mode != "auto";
-    if (best == nullptr || (is_fixed && (best->mode == "auto" || length > longest))) {
-      best = &other;
-      longest = length;
-    }
-  }
-  return best;
-}
-
-// One for each concurrency at which something was drafted.
-struct CeilingLine {
-  int32_t concurrency = 0;
-  SpeculationCeiling ceiling;
-  std::string acceptance_of;  // the mode
-  double reached = 0;         // by `auto`; 0 without one
-};
-
-std::vector<CeilingLine> Ceilings(const LoadReport& report) {
-  std::vector<CeilingLine> lines;
-  for (const LoadPoint& point : report.points) {
-    if (!report.costs || point.mode != "off" || point.concurrency == 0) continue;
-    const LoadPoint* acceptance = AcceptanceOf(report, point);
-    if (acceptance == nullptr) continue;
-    CeilingLine line = {.concurrency = point.concurrency,
-                        .ceiling = CeilingAt(point.concurrency, *report.costs,
-                                             Summary(acceptance->rounds).speculation),
-                        .acceptance_of = acceptance->mode};
-    for (const LoadPoint& other : report.points) {
-      if (other.mode == "auto" && SameLoad(other, point)) {
-        line.reached = Median(DecodeSpeedUps(report, other));
-      }
-    }
-    lines.push_back(std::move(line));
-  }
-  return lines;
+  return {{"concurrency", point.concurrency > 0 ? Json(point.concurrency) : Json()},
+          {"rate", point.rate > 0 ? Json(point.rate) : Json()},
+          {"mode", point.mode},
+          {"aggregate_tokens_per_second", sum.tokens_per_second},
+          {"rounds_tokens_per_second", sum.rounds_tokens_per_second},
+          {"ratio_to_off", SpreadToJson(RateRatios(report, point))},
+          {"decode_speed_up", SpreadToJson(DecodeSpeedUps(report, point))},
+          {"request_tokens_per_second", Quotient(1000, Percentile(latency.tpot_ms, 0.5))},
+          {"prompt_tokens_per_second", sum.prompt_tokens_per_second},
+          {"ttft_ms", PercentilesToJson(latency.ttft_ms)},
+          {"tpot_ms", PercentilesToJson(latency.tpot_ms)},
+          {"itl_ms", PercentilesToJson(latency.itl_ms)},
+          {"tau", sum.speculation.tau},
+          {"window_ms", sum.window_ms},
+          {"window_tokens", sum.window_tokens},
+          {"answers", sum.answers},
+          {"completion_tokens", sum.completion_tokens},
+          {"prompt_tokens", sum.prompt_tokens},
+          {"cached_prompt_tokens", sum.cached_prompt_tokens},
+          {"tenants", std::move(tenants)},
+          {"fairness", FairnessIndex(sum.tenant_tokens_per_second, report.settings.weights)},
+          {"speculation", SpeculationToJson(sum.speculation)},
+          {"warnings", sum.warnings}};
 }
 
 Json TimesToJson(const ForwardTimes& times) {
@@ -273,26 +127,7 @@ Json CeilingsToJson(const LoadReport& report) {
           {"points", std::move(lines)}};
 }
 
-// The medians of a quiet tenant's rounds, and their ratios round by round.
-struct FloodSummary {
-  explicit FloodSummary(const FloodPoint& point) {
-    for (const FloodRound& round : point.rounds) {
-      beside_one.push_back(round.quiet_beside_one);
-      beside_flood.push_back(round.quiet_beside_flood);
-      ttft_ratios.push_back(
-          Quotient(MedianTtft(round.quiet_beside_flood), MedianTtft(round.quiet_beside_one)));
-      tpot_ratios.push_back(
-          Quotient(MedianTpot(round.quiet_beside_flood), MedianTpot(round.quiet_beside_one)));
-    }
-  }
-  Rounds beside_one;
-  Rounds beside_flood;
-  std::vector<double> ttft_ratios;
-  std::vector<double> tpot_ratios;
-};
-
-Json QuietToJson(const Rounds& rounds) {
-  const LatencySamples latency = Summary(rounds).latency;
+Json QuietToJson(const LatencySamples& latency) {
   return {{"ttft_ms", PercentilesToJson(latency.ttft_ms)},
           {"tpot_ms", PercentilesToJson(latency.tpot_ms)},
           {"itl_ms", PercentilesToJson(latency.itl_ms)}};
@@ -302,8 +137,8 @@ Json FloodToJson(const FloodPoint& point) {
   const FloodSummary sum(point);
   return {{"flood_requests", point.flood_requests},
           {"mode", point.mode},
-          {"beside_one", QuietToJson(sum.beside_one)},
-          {"beside_flood", QuietToJson(sum.beside_flood)},
+          {"beside_one", QuietToJson(sum.beside_one.latency)},
+          {"beside_flood", QuietToJson(sum.beside_flood.latency)},
           {"ttft_ratio", SpreadToJson(sum.ttft_ratios)},
           {"tpot_ratio", SpreadToJson(sum.tpot_ratios)}};
 }
@@ -341,7 +176,7 @@ std::string Accepted(const SpeculationStats& stats) {
 }
 
 std::string PointLines(const LoadReport& report, const LoadPoint& point) {
-  const Summary sum(point.rounds);
+  const LoadSummary sum(point.rounds);
   const std::vector<double> ratios = RateRatios(report, point);
   std::string text = fmt::format(
       "{:>7} {:<5}{:>8.1f} {:>6} {:>8.1f} {:>8.0f} {:>13} {:>12} {:>12} {:>5.2f}  {}\n",
@@ -381,8 +216,6 @@ std::string CeilingLines(const LoadReport& report) {
 
 std::string FloodLines(const FloodPoint& point) {
   const FloodSummary sum(point);
-  const Summary one(sum.beside_one);
-  const Summary flood(sum.beside_flood);
   std::string text =
       fmt::format("\na quiet tenant beside another, mode {} (p50 / p99, ms)\n", point.mode);
   text += fmt::format("{:<24}{:>15}{:>15}{:>15}\n", "the other has", "TTFT", "TPOT", "ITL");
@@ -390,8 +223,8 @@ std::string FloodLines(const FloodPoint& point) {
     text += fmt::format("{:<24}{:>15}{:>15}{:>15}\n", name, Pair(latency.ttft_ms),
                         Pair(latency.tpot_ms), Pair(latency.itl_ms));
   };
-  row("1 request at a time", one.latency);
-  row(fmt::format("{} requests at a time", point.flood_requests), flood.latency);
+  row("1 request at a time", sum.beside_one.latency);
+  row(fmt::format("{} requests at a time", point.flood_requests), sum.beside_flood.latency);
   text += fmt::format("{:<24}{:>15.3f}{:>15.3f}\n", "ratio, median of rounds",
                       Median(sum.ttft_ratios), Median(sum.tpot_ratios));
   return text;

@@ -34,12 +34,13 @@ TEST(BenchLoadFiguresTest, CountsWhatHappenedInTheWindow) {
   const LoadFigures figures = FiguresOf(record, 2);
   EXPECT_EQ(figures.window_ms, 2000);
   EXPECT_EQ(figures.answers, 4);
-  EXPECT_EQ(figures.completion_tokens, 5 + 2 + 1);
+  EXPECT_EQ(figures.window_tokens, 5 + 2 + 1);
+  EXPECT_EQ(figures.completion_tokens, 5 + 4 + 10 + 4);
   EXPECT_EQ(figures.tokens_per_second, 4);
   EXPECT_EQ(figures.tenant_tokens_per_second, (std::vector<double>{3, 1}));
-  EXPECT_EQ(figures.prompt_tokens, 300);
-  EXPECT_EQ(figures.cached_prompt_tokens, 120);
-  EXPECT_EQ(figures.prompt_tokens_per_second, 90) << "computed ones only";
+  EXPECT_EQ(figures.prompt_tokens, 400);
+  EXPECT_EQ(figures.cached_prompt_tokens, 160);
+  EXPECT_EQ(figures.prompt_tokens_per_second, 3 * 60 / 2) << "computed ones, in the window";
   EXPECT_EQ(figures.latency.ttft_ms, (std::vector<double>{100, 200, 1000}));
   EXPECT_EQ(figures.latency.tpot_ms, (std::vector<double>{600.0 / 4, 1700}));
   EXPECT_EQ(figures.latency.itl_ms, (std::vector<double>{300, 300, 1700}));
@@ -56,7 +57,7 @@ TEST(BenchLoadFiguresTest, WhatCameBeforeTheWindowCountsOnlyInIt) {
   EXPECT_EQ(figures.answers, 1) << "the other was cut off";
   EXPECT_EQ(figures.tenant_tokens_per_second, (std::vector<double>{2, 2}));
   EXPECT_EQ(figures.latency.ttft_ms, (std::vector<double>{100}));
-  EXPECT_EQ(figures.prompt_tokens, 100);
+  EXPECT_EQ(figures.prompt_tokens_per_second, 60);
 
   const LoadFigures quiet = FiguresOf(OnlyTenant(record, 0), 2);
   EXPECT_EQ(quiet.window_ms, 1000);
