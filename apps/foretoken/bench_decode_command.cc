@@ -21,6 +21,7 @@
 #include "generation_flags.h"
 #include "model/default_loader.h"
 #include "model/loaded_model.h"
+#include "model/prompt_tokens.h"
 #include "near_tie_judge.h"
 #include "prompts_file.h"
 #include "result_json.h"
@@ -97,21 +98,10 @@ Result<RecordedRun> RunOnce(TenantRuntime& tenant, GenerateRequest request) {
   return run;
 }
 
-// The tokens that `run` would send for the prompt.
-Result<std::vector<TokenId>> PromptTokens(const LoadedModel& model, const std::string& text,
-                                          bool raw) {
-  const Vocabulary& vocabulary = model.vocabulary();
-  if (raw) return vocabulary.Tokenize(text, /*add_special=*/true, /*parse_special=*/false);
-  const std::vector<ChatMessage> messages = {{"user", text}};
-  FORETOKEN_ASSIGN_OR_RETURN(const std::string chat, model.RenderChat(messages));
-  FORETOKEN_ASSIGN_OR_RETURN(
-      std::vector<TokenId> tokens,
-      vocabulary.Tokenize(chat, /*add_special=*/true, /*parse_special=*/true));
-  // Many templates write the begin of text themselves; once is right.
-  if (tokens.size() >= 2 && vocabulary.begin_of_text() == tokens[0] && tokens[0] == tokens[1]) {
-    tokens.erase(tokens.begin());
-  }
-  return tokens;
+// What `run` would send for the prompt.
+PromptContent ContentOf(const std::string& text, bool raw) {
+  if (raw) return text;
+  return std::vector<ChatMessage>{{"user", text}};
 }
 
 // Runs the prompts on two tenants of one target, one plain and one speculative. One thread.
@@ -214,7 +204,7 @@ Result<BenchReport> DecodeBench::Measure(const std::vector<Prompt>& prompts) {
   for (size_t i = 0; i < prompts.size(); ++i) {
     const Prompt& prompt = prompts[i];
     FORETOKEN_ASSIGN_OR_RETURN(const std::vector<TokenId> tokens,
-                               PromptTokens(*target_, prompt.text, raw_));
+                               TokenizePrompt(*target_, ContentOf(prompt.text, raw_)));
     if (i == 0) FORETOKEN_RETURN_IF_ERROR(WarmUp(tokens));
     PromptFigures figures;
     figures.id = prompt.id;

@@ -3,6 +3,7 @@
 
 // The whole public interface.
 #include "foretoken/generation.h"
+#include "foretoken/metrics.h"
 #include "foretoken/options.h"
 #include "foretoken/runtime_manager.h"
 #include "foretoken/status.h"

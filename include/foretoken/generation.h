@@ -21,9 +21,11 @@ struct ChatMessage {
   std::string content;
 };
 
+// Text as it is, tokens as they are, or messages laid out by the model's chat template.
+using PromptContent = std::variant<std::string, std::vector<TokenId>, std::vector<ChatMessage>>;
+
 struct GenerateRequest {
-  // Text as it is, tokens as they are, or messages laid out by the model's chat template.
-  std::variant<std::string, std::vector<TokenId>, std::vector<ChatMessage>> prompt;
+  PromptContent prompt;
   GenerateOptions options;
 };
 
@@ -38,7 +40,8 @@ enum class TokenOrigin {
 enum class FinishReason {
   kStop,       // end-of-text token or stop string
   kLength,     // max_tokens, or the end of the context
-  kCancelled,  // Cancel(), a dropped stream, a deadline or a reader that did not read: see the status
+  kCancelled,  // Cancel(), a dropped stream, a deadline or a reader that did not read: see the
+               // status
   kError,      // see the status
 };
 

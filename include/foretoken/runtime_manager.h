@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "foretoken/generation.h"
+#include "foretoken/metrics.h"
 #include "foretoken/options.h"
 #include "foretoken/status.h"
 
@@ -34,6 +35,9 @@ class TenantRuntime {
   // Starts a generation. Errors that the request itself carries (options, an over-long prompt, no
   // chat template) come back here; later ones in the stream's FinishedEvent.
   virtual Result<std::unique_ptr<GenerationStream>> GenerateStream(GenerateRequest request) = 0;
+  // For operators: lets the prompts of all tenants of this target that begin as `prompt` does share
+  // the cache of that beginning. What one tenant's prompts hold is never shared otherwise.
+  virtual Status AddPublicPrefix(const PromptContent& prompt) = 0;
   // GenerateStream, collected. A failure midway is an error here.
   Result<GenerationResult> Generate(GenerateRequest request);
 };
@@ -54,9 +58,13 @@ class RuntimeManager {
   // used does not fail it: see TenantRuntime::draft_ready(). An existing name is an error.
   virtual Result<std::shared_ptr<TenantRuntime>> AddTenant(TenantConfig config) = 0;
   virtual Result<std::shared_ptr<TenantRuntime>> FindTenant(std::string_view name) const = 0;
-  // Running generations of the tenant end as cancelled; the models it alone used are unloaded.
+  // Running generations of the tenant end as cancelled; what is cached of its prompts is forgotten,
+  // its suffix store is saved where that was asked for, the models it alone used are unloaded. An
+  // error of saving is returned; the tenant is removed all the same.
   virtual Status RemoveTenant(std::string_view name) = 0;
   virtual std::vector<std::string> TenantNames() const = 0;
+  // The figures of every engine that runs, one per loaded target.
+  virtual std::vector<EngineMetrics> Metrics() const = 0;
 
   // The same as FindTenant and the tenant's own function.
   Result<GenerationResult> Generate(std::string_view tenant, GenerateRequest request);

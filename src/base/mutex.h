@@ -1,6 +1,7 @@
 #ifndef FORETOKEN_BASE_MUTEX_H_
 #define FORETOKEN_BASE_MUTEX_H_
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 
@@ -47,6 +48,13 @@ class CondVar {
   void Wait(Mutex& mutex) FORETOKEN_REQUIRES(mutex) {
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
     condition_.wait(lock);
+    lock.release();
+  }
+  // The same, until `deadline` at the latest.
+  void WaitUntil(Mutex& mutex, std::chrono::steady_clock::time_point deadline)
+      FORETOKEN_REQUIRES(mutex) {
+    std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
+    condition_.wait_until(lock, deadline);
     lock.release();
   }
   void NotifyOne() { condition_.notify_one(); }

@@ -1,50 +1,74 @@
 #include "engine/engine.h"
 
+#include <algorithm>
+#include <chrono>
+#include <future>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "base/cpu_count.h"
 #include "base/macros.h"
+#include "engine/finish_request.h"
+#include "engine/run_step.h"
+#include "model/device_arbiter.h"
 
 namespace foretoken {
+namespace {
+
+// llama.cpp's own limit.
+constexpr int32_t kMostSequences = 256;
+// Sequences for cached prefixes, beyond those that may run.
+constexpr int32_t kCachedSequences = 64;
+// Rows with logits for each request that runs, on average: a row takes a vocabulary of floats.
+constexpr int32_t kLogitsRowsPerRequest = 4;
+constexpr int32_t kMinLogitsRows = 64;
+
+void SizeBackend(const RuntimeOptions& runtime, BackendOptions& backend) {
+  if (backend.threads == 0) backend.threads = PhysicalCoreCount();
+  backend.device = DeviceArbiter::Cpu().NewClient();
+  // Tenants that come late get slots of their own beyond max_running: see HasSlot.
+  backend.max_sequences = std::min(2 * runtime.max_running + kCachedSequences, kMostSequences);
+  backend.max_logits_rows =
+      std::min(std::max(kLogitsRowsPerRequest * runtime.max_running, kMinLogitsRows),
+               backend.max_batch_rows);
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<LoadedModel> target,
                                                EngineOptions options) {
-  AbortFlag running = std::make_shared<std::atomic<const std::atomic<bool>*>>(nullptr);
+  auto watch = std::make_shared<AbortWatch>();
+  SizeBackend(options.runtime, options.backend);
   FORETOKEN_ASSIGN_OR_RETURN(std::unique_ptr<ModelBackend> backend,
-                             target->NewBackend(WithAbort(options.backend, running)));
+                             target->NewBackend(WithAbort(options.backend, watch)));
   return std::unique_ptr<Engine>(
-      new Engine(std::move(target), std::move(backend), std::move(running), std::move(options)));
+      new Engine(std::move(target), std::move(backend), std::move(watch), std::move(options)));
 }
 
 Engine::Engine(std::shared_ptr<LoadedModel> target, std::unique_ptr<ModelBackend> backend,
-               AbortFlag running, EngineOptions options)
+               std::shared_ptr<AbortWatch> watch, EngineOptions options)
     : options_(std::move(options)),
       target_(std::move(target)),
       backend_(std::move(backend)),
-      sequences_(*backend_),
-      running_(std::move(running)),
+      watch_(std::move(watch)),
+      mailbox_(std::make_shared<Mailbox>()),
+      state_(options_, *backend_, target_->vocabulary(), *watch_),
       thread_([this] { Run(); }) {}
 
 Engine::~Engine() {
-  {
-    MutexLock lock(mutex_);
-    stopping_ = true;
-    if (current_) current_->Cancel();
-    changed_.NotifyAll();
-  }
+  watch_->Stop();
+  mailbox_->Close();
   thread_.join();
 }
 
-BackendOptions Engine::WithAbort(BackendOptions options, AbortFlag running) {
-  options.should_abort = [running = std::move(running)] {
-    const std::atomic<bool>* cancelled = running->load();
-    return cancelled != nullptr && cancelled->load();
-  };
+BackendOptions Engine::WithAbort(BackendOptions options, std::shared_ptr<AbortWatch> watch) {
+  options.should_abort = [watch = std::move(watch)] { return watch->ShouldAbort(); };
   return options;
 }
 
-Result<std::shared_ptr<DraftContext>> Engine::NewDraftContext(std::string id,
+Result<std::shared_ptr<DraftContext>> Engine::DraftContextFor(std::string id,
                                                               std::shared_ptr<LoadedModel> model,
                                                               BackendOptions options) {
   FORETOKEN_RETURN_IF_ERROR(CheckVocabularyMatch(target_->vocabulary(), model->vocabulary()));
@@ -52,13 +76,23 @@ Result<std::shared_ptr<DraftContext>> Engine::NewDraftContext(std::string id,
     return FailedPreconditionError(
         "the target's memory cannot be rolled back, so nothing can be drafted for it");
   }
+  MutexLock lock(draft_mutex_);
+  std::weak_ptr<DraftContext>& shared = draft_contexts_[{model.get(), options.context_tokens}];
+  if (std::shared_ptr<DraftContext> context = shared.lock()) return context;
+  // One engine's forwards wait for each other anyway; the cache is for the same sequences.
+  options.device = options_.backend.device;
+  options.max_sequences = options_.backend.max_sequences;
+  options.max_logits_rows = options_.backend.max_sequences;
   FORETOKEN_ASSIGN_OR_RETURN(std::unique_ptr<ModelBackend> backend,
-                             model->NewBackend(WithAbort(std::move(options), running_)));
+                             model->NewBackend(WithAbort(std::move(options), watch_)));
   if (!backend->description().can_truncate) {
     return FailedPreconditionError(
         fmt::format("draft model {}: its memory cannot be rolled back", id));
   }
-  return std::make_shared<DraftContext>(std::move(id), std::move(model), std::move(backend));
+  auto context = std::make_shared<DraftContext>(std::move(id), next_cost_id_++, std::move(model),
+                                                std::move(backend));
+  shared = context;
+  return context;
 }
 
 Result<std::shared_ptr<StreamChannel>> Engine::Submit(EngineRequest request) {
@@ -69,36 +103,48 @@ Result<std::shared_ptr<StreamChannel>> Engine::Submit(EngineRequest request) {
         "the prompt has {} tokens and the context {}: shorten the prompt or raise the context",
         request.prompt.size(), context));
   }
-  auto channel = std::make_shared<StreamChannel>(static_cast<size_t>(options_.stream_capacity));
-  MutexLock lock(mutex_);
-  queue_.push_back({std::move(request), channel});
-  changed_.NotifyAll();
+  auto channel = std::make_shared<StreamChannel>(
+      static_cast<size_t>(options_.runtime.stream_capacity), mailbox_);
+  auto active =
+      std::make_shared<RequestPtr>(std::make_unique<ActiveRequest>(
+          std::move(request), target_->vocabulary(), channel));
+  (*active)->submitted = ActiveRequest::Clock::now();
+  if (const int64_t deadline_ms = (*active)->request.options.deadline_ms; deadline_ms > 0) {
+    (*active)->deadline = (*active)->submitted + std::chrono::milliseconds(deadline_ms);
+  }
+  // std::function wants what it holds to be copyable.
+  if (!mailbox_->Post([active](EngineState& state) { AddRequest(state, std::move(*active)); })) {
+    return FailedPreconditionError("the engine is being destroyed");
+  }
   return channel;
 }
 
+void Engine::ForgetTenant(TenantKey tenant) {
+  auto done = std::make_shared<std::promise<void>>();
+  std::future<void> forgotten = done->get_future();
+  const bool posted = mailbox_->Post([tenant, done](EngineState& state) {
+    EndTenantRequests(state, tenant, CancelledError("the tenant was removed"));
+    state.prefixes.EvictTenant(tenant);
+    state.fairness.Forget(tenant);
+    done->set_value();
+  });
+  if (posted) forgotten.wait();
+}
+
+void Engine::AddPublicPrefix(std::vector<TokenId> tokens) {
+  mailbox_->Post([tokens = std::move(tokens)](EngineState& state) {
+    state.public_prefixes.push_back({tokens});
+  });
+}
+
 void Engine::Run() {
-  const TargetContext target{options_.target_id, &target_->vocabulary(), &sequences_};
-  while (true) {
-    Pending pending;
-    {
-      MutexLock lock(mutex_);
-      while (queue_.empty() && !stopping_) changed_.Wait(mutex_);
-      if (queue_.empty()) return;
-      pending = std::move(queue_.front());
-      queue_.pop_front();
-      if (stopping_) pending.channel->Cancel();
-      current_ = pending.channel;
-    }
-    if (pending.channel->Start()) {
-      running_->store(&pending.channel->cancelled());
-      FinishedEvent finished = RunGeneration(pending.request, target, *pending.channel);
-      running_->store(nullptr);
-      pending.request = EngineRequest();
-      pending.channel->Finish(std::move(finished));
-    }
-    MutexLock lock(mutex_);
-    current_.reset();
+  std::optional<Mailbox::Clock::time_point> wait_until;
+  while (!mailbox_->closed()) {
+    for (const EngineCommand& command : mailbox_->Take(wait_until)) command(state_);
+    wait_until = RunStep(state_);
   }
+  for (const EngineCommand& command : mailbox_->Take(std::nullopt)) command(state_);
+  EndAllRequests(state_, CancelledError("the engine is being destroyed"));
 }
 
 }  // namespace foretoken

@@ -1,31 +1,29 @@
 #ifndef FORETOKEN_ENGINE_ENGINE_H_
 #define FORETOKEN_ENGINE_ENGINE_H_
 
-#include <atomic>
-#include <deque>
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "base/mutex.h"
+#include "engine/abort_watch.h"
 #include "engine/draft_context.h"
-#include "engine/generation_run.h"
+#include "engine/engine_request.h"
+#include "engine/engine_state.h"
+#include "engine/mailbox.h"
 #include "engine/stream_channel.h"
 #include "foretoken/generation.h"
+#include "foretoken/metrics.h"
 #include "model/loaded_model.h"
-#include "model/sequence_pool.h"
 
 namespace foretoken {
 
-struct EngineOptions {
-  std::string target_id;  // for messages
-  BackendOptions backend;
-  int32_t stream_capacity = 256;
-};
-
-// Runs the generations of one loaded target on a thread of its own, which owns the target's
-// context and uses the draft contexts made here. Requests run one after the other, first come
-// first served.
+// Runs the generations of one loaded target, many at a time, on a thread of its own, which owns the
+// target's context and uses the draft contexts made here. What a step does is in run_step.h.
 // Any thread may call it. Destroying it cancels what runs and what waits; their streams stay
 // readable.
 class Engine {
@@ -37,44 +35,45 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Makes a context for a draft model, or says why it cannot draft for this target
+  // The context for a draft model, the same for all that ask with the same model and context size
+  // while one of them holds it; or why the model cannot draft for this target
   // (FAILED_PRECONDITION: other tokenizer, memory that cannot be rolled back).
-  Result<std::shared_ptr<DraftContext>> NewDraftContext(std::string id,
+  Result<std::shared_ptr<DraftContext>> DraftContextFor(std::string id,
                                                         std::shared_ptr<LoadedModel> model,
-                                                        BackendOptions options);
+                                                        BackendOptions options)
+      FORETOKEN_EXCLUDES(draft_mutex_);
 
   // Queues a request. INVALID_ARGUMENT for a prompt that leaves no room in the context, before
   // anything runs.
   Result<std::shared_ptr<StreamChannel>> Submit(EngineRequest request);
 
+  // Ends a tenant's requests as cancelled and forgets what is cached of its prompts. Returns when
+  // it is done.
+  void ForgetTenant(TenantKey tenant);
+  // Lets prompts of all tenants that begin with these tokens share the cells of that beginning.
+  void AddPublicPrefix(std::vector<TokenId> tokens);
+
+  EngineMetrics Metrics() const { return state_.metrics.Snapshot(); }
   const BackendDescription& target_description() const { return backend_->description(); }
   const LoadedModel& target() const { return *target_; }
 
  private:
-  struct Pending {
-    EngineRequest request;
-    std::shared_ptr<StreamChannel> channel;
-  };
-  // Read by the back ends during a forward: the running request's cancel flag, null between.
-  // Shared with them, since a draft context may be freed after the engine.
-  using AbortFlag = std::shared_ptr<std::atomic<const std::atomic<bool>*>>;
-
   Engine(std::shared_ptr<LoadedModel> target, std::unique_ptr<ModelBackend> backend,
-         AbortFlag running, EngineOptions options);
-  static BackendOptions WithAbort(BackendOptions options, AbortFlag running);
-  void Run() FORETOKEN_EXCLUDES(mutex_);
+         std::shared_ptr<AbortWatch> watch, EngineOptions options);
+  static BackendOptions WithAbort(BackendOptions options, std::shared_ptr<AbortWatch> watch);
+  void Run();
 
   const EngineOptions options_;
   const std::shared_ptr<LoadedModel> target_;  // shared with other tenants' engines by content
   const std::unique_ptr<ModelBackend> backend_;
-  SequencePool sequences_;
-  const AbortFlag running_;
+  const std::shared_ptr<AbortWatch> watch_;  // second owners: the back ends
+  const std::shared_ptr<Mailbox> mailbox_;
+  EngineState state_;  // the engine thread's, but for the metrics
 
-  Mutex mutex_;
-  CondVar changed_;
-  std::deque<Pending> queue_ FORETOKEN_GUARDED_BY(mutex_);
-  std::shared_ptr<StreamChannel> current_ FORETOKEN_GUARDED_BY(mutex_);
-  bool stopping_ FORETOKEN_GUARDED_BY(mutex_) = false;
+  Mutex draft_mutex_;
+  std::map<std::pair<const LoadedModel*, int32_t>, std::weak_ptr<DraftContext>> draft_contexts_
+      FORETOKEN_GUARDED_BY(draft_mutex_);
+  int32_t next_cost_id_ FORETOKEN_GUARDED_BY(draft_mutex_) = 0;
   std::thread thread_;
 };
 

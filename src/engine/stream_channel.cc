@@ -19,19 +19,16 @@ class ChannelStream : public GenerationStream {
 
 }  // namespace
 
-bool StreamChannel::Start() {
+bool StreamChannel::HasRoom() const {
   MutexLock lock(mutex_);
-  started_ = true;
-  return !cancelled_;
+  return events_.size() < capacity_;
 }
 
-bool StreamChannel::Push(StreamEvent event) {
+void StreamChannel::Push(StreamEvent event) {
   MutexLock lock(mutex_);
-  while (events_.size() >= capacity_ && !cancelled_ && !finished_) changed_.Wait(mutex_);
-  if (cancelled_ || finished_) return false;
+  if (cancelled_ || finished_) return;
   events_.push_back(std::move(event));
   changed_.NotifyAll();
-  return true;
 }
 
 void StreamChannel::Finish(FinishedEvent event) {
@@ -43,26 +40,22 @@ void StreamChannel::Finish(FinishedEvent event) {
 }
 
 std::optional<StreamEvent> StreamChannel::Next() {
-  MutexLock lock(mutex_);
-  while (events_.empty() && !finished_) changed_.Wait(mutex_);
-  if (events_.empty()) return std::nullopt;
-  StreamEvent event = std::move(events_.front());
-  events_.pop_front();
-  changed_.NotifyAll();
+  std::optional<StreamEvent> event;
+  bool was_full = false;
+  {
+    MutexLock lock(mutex_);
+    while (events_.empty() && !finished_) changed_.Wait(mutex_);
+    if (events_.empty()) return std::nullopt;
+    was_full = events_.size() >= capacity_;
+    event = std::move(events_.front());
+    events_.pop_front();
+  }
+  if (was_full) mailbox_->Wake();
   return event;
 }
 
 void StreamChannel::Cancel() {
-  MutexLock lock(mutex_);
-  cancelled_ = true;
-  if (!started_ && !finished_) {
-    finished_ = true;
-    FinishedEvent event;
-    event.status = CancelledError("cancelled before it started");
-    event.reason = FinishReason::kCancelled;
-    events_.push_back(std::move(event));
-  }
-  changed_.NotifyAll();
+  if (!cancelled_.exchange(true)) mailbox_->Wake();
 }
 
 std::unique_ptr<GenerationStream> NewChannelStream(std::shared_ptr<StreamChannel> channel) {

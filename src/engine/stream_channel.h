@@ -8,40 +8,40 @@
 #include <optional>
 
 #include "base/mutex.h"
+#include "engine/mailbox.h"
 #include "foretoken/generation.h"
 
 namespace foretoken {
 
 // The bounded queue between a generation and its reader.
-// One thread pushes and finishes, one reads, any may cancel. Owned by both ends (shared_ptr): the
-// engine's request and the reader's stream.
+// The engine's thread pushes and finishes and never waits here; one thread reads, any may cancel.
+// Owned by both ends (shared_ptr): the engine's request and the reader's stream.
 class StreamChannel {
  public:
-  explicit StreamChannel(size_t capacity) : capacity_(capacity) {}
+  // `mailbox` is woken when a full queue has room again and on a cancel.
+  StreamChannel(size_t capacity, std::shared_ptr<Mailbox> mailbox)
+      : capacity_(capacity), mailbox_(std::move(mailbox)) {}
 
-  // The generation begins. False when the stream was cancelled while it waited for its turn; it is
-  // finished then.
-  bool Start();
-  // Waits while the queue is full. False, with the event dropped, once the stream is cancelled.
-  bool Push(StreamEvent event);
-  // The last event; never waits and is delivered even to a cancelled stream. Later calls and
-  // pushes are dropped.
-  void Finish(FinishedEvent event);
+  // Whether an event may be pushed: otherwise the generation pauses.
+  bool HasRoom() const FORETOKEN_EXCLUDES(mutex_);
+  // Drops the event once the stream is cancelled or finished.
+  void Push(StreamEvent event) FORETOKEN_EXCLUDES(mutex_);
+  // The last event, delivered even to a cancelled stream. Later calls and pushes are dropped.
+  void Finish(FinishedEvent event) FORETOKEN_EXCLUDES(mutex_);
 
   // Waits for an event. Empty after the FinishedEvent.
-  std::optional<StreamEvent> Next();
-  // Before Start this finishes the stream at once.
+  std::optional<StreamEvent> Next() FORETOKEN_EXCLUDES(mutex_);
   void Cancel();
   // True from Cancel on; readable without a lock, also by a model's worker threads.
   const std::atomic<bool>& cancelled() const { return cancelled_; }
 
  private:
   const size_t capacity_;
+  const std::shared_ptr<Mailbox> mailbox_;
   std::atomic<bool> cancelled_{false};
-  Mutex mutex_;
+  mutable Mutex mutex_;
   CondVar changed_;
   std::deque<StreamEvent> events_ FORETOKEN_GUARDED_BY(mutex_);
-  bool started_ FORETOKEN_GUARDED_BY(mutex_) = false;
   bool finished_ FORETOKEN_GUARDED_BY(mutex_) = false;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -43,6 +44,9 @@ Status CheckKeys(const GgufFile& adapter, const GgufFile& model) {
   if (adapter.TypeOf(alpha).value_or(GgufValueType::kFloat32) != GgufValueType::kFloat32) {
     return DataLossError(fmt::format("{}: key '{}' is of type {}; float32 is right", adapter.name(),
                                      alpha, GgufValueTypeName(*adapter.TypeOf(alpha))));
+  }
+  if (!std::isfinite(adapter.GetFloat(alpha).value_or(0))) {
+    return DataLossError(fmt::format("{}: key '{}' is not finite", adapter.name(), alpha));
   }
   if (adapter.Has("adapter.alora.invocation_tokens")) {
     return UnimplementedError(

@@ -15,6 +15,7 @@
 #include "base/cpu_count.h"
 #include "base/macros.h"
 #include "base/mutex.h"
+#include "model/device_arbiter.h"
 #include "model/llama_adapter.h"
 #include "model/llama_library.h"
 
@@ -43,6 +44,7 @@ class LlamaBackend : public ModelBackend {
                                               resolved.max_sequences,
                                               llama_max_parallel_sequences()));
     }
+    if (resolved.device == nullptr) resolved.device = DeviceArbiter::Cpu().NewClient();
     auto backend =
         std::unique_ptr<LlamaBackend>(new LlamaBackend(std::move(weights), std::move(resolved)));
     FORETOKEN_RETURN_IF_ERROR(backend->Initialize());
@@ -227,7 +229,7 @@ class LlamaBackend : public ModelBackend {
   }
 
   int32_t Forward() {
-    MutexLock device(ForwardMutex());
+    DeviceTurn turn(*options_.device);
     if (!reserves_next_) return llama_decode(context_.get(), batch_);
     MutexLock lock(weights_->adapters_mutex);
     const int32_t code = llama_decode(context_.get(), batch_);

@@ -13,12 +13,18 @@ namespace {
 // The first error since it was cleared.
 thread_local std::string last_llama_error;  // NOLINT: a C callback has no other place for it
 
+// Warnings about what is meant to be: a cache longer than one sequence may be, and an adapter that
+// is not in the layout of the matrix it changes (one line for each).
+bool SaysNothing(std::string_view line) {
+  return line.find("possible training context overflow") != line.npos ||
+         line.find("fallback to CPU") != line.npos;
+}
+
 void ForwardLog(ggml_log_level level, const char* text, void* /*user_data*/) {
   std::string_view line(text);
   while (!line.empty() && line.back() == '\n') line.remove_suffix(1);
   if (line.empty()) return;
-  // It is about a cache that is longer than one sequence may be, which is what a shared one is for.
-  if (line.find("possible training context overflow") != line.npos) return;
+  if (level == GGML_LOG_LEVEL_WARN && SaysNothing(line)) level = GGML_LOG_LEVEL_DEBUG;
   // The first one names the cause; those after it say that something failed.
   if (level == GGML_LOG_LEVEL_ERROR && last_llama_error.empty()) last_llama_error = line;
   Log(level == GGML_LOG_LEVEL_ERROR  ? LogLevel::kError
@@ -52,17 +58,13 @@ std::string TakeLlamaError() {
   return reason.empty() ? "" : " (" + reason + ")";
 }
 
-Mutex& ForwardMutex() {
-  static Mutex mutex;
-  return mutex;
-}
-
 ggml_threadpool* SharedThreadPool(int32_t threads) {
   static ThreadPools pools;
   MutexLock lock(pools.mutex);
   LlamaThreadPoolHandle& pool = pools.by_threads[threads];
   if (!pool) {
     ggml_threadpool_params params = ggml_threadpool_params_default(threads);
+    params.poll = 0;
     pool.reset(ggml_threadpool_new(&params));
   }
   return pool.get();

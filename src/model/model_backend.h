@@ -31,6 +31,10 @@ class LogitsRows {
       : data_(data), rows_(rows), vocabulary_size_(vocabulary_size) {}
 
   int32_t size() const { return rows_; }
+  // Rows first .. first + count - 1. Precondition: they are there.
+  LogitsRows Slice(int32_t first, int32_t count) const {
+    return {count > 0 ? (*this)[first].data() : nullptr, count, vocabulary_size_};
+  }
   // [vocabulary_size] unprocessed logits. Precondition: 0 <= row < size().
   std::span<const float> operator[](int32_t row) const {
     return {data_ + static_cast<size_t>(row) * static_cast<size_t>(vocabulary_size_),

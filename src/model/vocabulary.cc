@@ -40,4 +40,16 @@ Status CheckVocabularyMatch(const Vocabulary& target, const Vocabulary& draft) {
   return OkStatus();
 }
 
+uint64_t VocabularyFingerprint(const Vocabulary& vocabulary) {
+  // FNV-1a, 64 bits.
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (TokenId token = 0; token < vocabulary.size(); ++token) {
+    // A text's end counts too, or "ab", "c" would be "a", "bc".
+    for (const char c : vocabulary.TokenText(token) + '\0') {
+      hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+    }
+  }
+  return hash;
+}
+
 }  // namespace foretoken

@@ -41,6 +41,9 @@ class Vocabulary {
 // Otherwise FAILED_PRECONDITION that names the first difference.
 Status CheckVocabularyMatch(const Vocabulary& target, const Vocabulary& draft);
 
+// A hash of all token texts: equal for equal vocabularies, and otherwise different but by accident.
+uint64_t VocabularyFingerprint(const Vocabulary& vocabulary);
+
 }  // namespace foretoken
 
 #endif  // FORETOKEN_MODEL_VOCABULARY_H_

@@ -11,32 +11,47 @@
 
 namespace foretoken {
 
-// A model's KV sequence that follows a session: knows which tokens are cached and makes the cache
-// agree with the session's before more are run. Acquires its sequence at the first use.
-// One thread at a time; the pool must outlive it. After a failure the cache is cut back to what
-// was there before the call, or given up and rebuilt at the next one.
+// A model's KV sequence that follows a session: knows which tokens are cached, and what is missing.
+// Acquires its sequence at the first use. Forwards are run by RunForward, for any number of them.
+// One thread at a time; the pool must outlive it. After a failed forward the cache is what it was
+// before, or given up and rebuilt at the next one.
 class CachedSequence {
  public:
   explicit CachedSequence(SequencePool& pool) : pool_(&pool) {}
 
-  // Makes the cache hold exactly `tokens` followed by `ahead`, running what is missing in as few
-  // forwards as the batch limit allows (one, but for a prefill). Logits are returned for the last
-  // of `tokens` and for each of `ahead`: ahead.size() + 1 rows. `tokens` must not be empty.
-  Result<LogitsRows> Advance(std::span<const TokenId> tokens, std::span<const TokenId> ahead);
+  // Cuts the cache to what it has in common with `tokens`, less the last of them, which is always
+  // run because its logits are asked for. Returns how many of `tokens` are missing then, at least 1.
+  // Precondition: `tokens` is not empty.
+  int32_t Align(std::span<const TokenId> tokens);
+
+  // Begins a forward: appends `tokens` as rows of this sequence, the last `logits_rows` of them
+  // with logits, and reserves their cells. Commit or Abandon must follow.
+  Status Stage(std::span<const TokenId> tokens, int32_t logits_rows, std::vector<BatchRow>& rows);
+  // The staged rows ran: their tokens are cached.
+  void Commit();
+  // They did not, or not whole: the cache is cut back to what it held before.
+  void Abandon();
 
   // Cuts the cache to its first `length` tokens; a no-op where it is not longer.
   Status Truncate(int32_t length);
 
+  // Takes over a sequence that holds `tokens`: a fork of a cached one, or a restored one.
+  void Adopt(Sequence sequence, std::span<const TokenId> tokens);
+  // Gives the sequence and its cells away, or back when the result is dropped.
+  Sequence Release();
+
   int32_t cached_tokens() const { return static_cast<int32_t>(cached_.size()); }
+  std::span<const TokenId> tokens() const { return cached_; }
+  // Null before the first use.
+  const Sequence* sequence() const { return sequence_.valid() ? &sequence_ : nullptr; }
+  SequencePool& pool() const { return *pool_; }
   const BackendDescription& description() const { return pool_->backend().description(); }
 
  private:
-  Result<LogitsRows> Run(std::span<const TokenId> missing, int32_t logits_rows);
-
   SequencePool* pool_;
   Sequence sequence_;
   std::vector<TokenId> cached_;
-  std::vector<BatchRow> rows_;
+  std::vector<TokenId> staged_;
 };
 
 }  // namespace foretoken

@@ -22,8 +22,9 @@ struct Draft {
   // Committed tokens the source had to run before its first proposal, beyond the last two: its
   // cache was behind.
   int32_t catch_up_tokens = 0;
-  // How many of the tokens the source itself expects to be accepted; negative: it does not know.
-  double expected_accepted = -1;
+  // The source's own estimate, one for each token, that it follows where those before it were
+  // right; empty: it does not know.
+  std::vector<float> confidence;
 };
 
 // Anything that guesses ahead for one session.

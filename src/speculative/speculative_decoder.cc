@@ -1,12 +1,13 @@
 #include "speculative/speculative_decoder.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "base/macros.h"
+#include "base/worker_pool.h"
+#include "speculative/decode_round.h"
 
 namespace foretoken {
 namespace {
@@ -20,21 +21,28 @@ class CollectingSink : public CommitSink {
     tokens.push_back(token.id);
     return true;
   }
-  Status EndRound() override { return OkStatus(); }
 
   std::vector<TokenId> tokens;
 };
 
 }  // namespace
 
-SpeculativeDecoder::SpeculativeDecoder(TargetModel& target, const std::vector<DraftModel*>& drafts,
-                                       DraftLengthPolicy& policy, DecoderOptions options)
-    : target_(target), policy_(policy), options_(std::move(options)) {
-  for (DraftModel* draft : drafts) sources_.push_back({.model = draft});
+SpeculativeDecoder::SpeculativeDecoder(TargetModelWrapper target,
+                                       std::vector<std::unique_ptr<DraftModel>> sources,
+                                       DecoderOptions options)
+    : target_(std::move(target)), options_(std::move(options)) {
+  for (const DraftSourceKind kind : options_.speculation.sources) {
+    for (std::unique_ptr<DraftModel>& source : sources) {
+      if (!source || source->kind() != kind) continue;
+      if (kind == DraftSourceKind::kDraftModel) {
+        draft_model_ = static_cast<DraftModelWrapper*>(source.get());
+      }
+      sources_.push_back({.model = std::move(source)});
+    }
+  }
 }
 
-Result<FinishReason> SpeculativeDecoder::Generate(std::span<const TokenId> prompt_tokens,
-                                                  int32_t max_tokens, CommitSink& sink) {
+Status SpeculativeDecoder::Begin(std::span<const TokenId> prompt_tokens, int32_t max_tokens) {
   if (prompt_tokens.empty()) return InvalidArgumentError("the prompt has no tokens");
   const auto prompt_length = static_cast<int64_t>(prompt_tokens.size());
   if (prompt_length >= target_.context_tokens()) {
@@ -44,34 +52,26 @@ Result<FinishReason> SpeculativeDecoder::Generate(std::span<const TokenId> promp
   }
   FORETOKEN_ASSIGN_OR_RETURN(
       Sampler sampler, Sampler::Create(options_.sampling, options_.seed, options_.vocabulary_size));
-  Session session(prompt_tokens, std::move(sampler), options_.seed);
-  session.rule = options_.speculation.rule;
-  const int64_t length_limit =
+  session_.emplace(prompt_tokens, std::move(sampler), options_.seed);
+  session_->rule = options_.speculation.rule;
+  session_->stream = options_.noise_stream;
+  length_limit_ =
       std::min<int64_t>(prompt_length + std::max(max_tokens, 1), target_.context_tokens());
+  return OkStatus();
+}
+
+Result<FinishReason> SpeculativeDecoder::Generate(std::span<const TokenId> prompt_tokens,
+                                                  int32_t max_tokens, CommitSink& sink) {
+  FORETOKEN_RETURN_IF_ERROR(Begin(prompt_tokens, max_tokens));
+  WorkerPool workers(1);
+  DraftBudget budget;
+  AcceptanceModel acceptance;
+  RoundContext context{.budget = budget, .workers = workers};
   while (true) {
-    const auto remaining = static_cast<int32_t>(length_limit - session.next_position());
-    const bool first = stats_.rounds == 0;
-    ++session.rounds;
-    // The first round is the prefill: drafting before it would delay the first token.
-    Draft draft;
-    if (!first) draft = ProposeDraft(session, remaining - 1);
-    FORETOKEN_ASSIGN_OR_RETURN(const Verification verification, Verify(session, draft));
-    if (first) {
-      prompt_us_ += verification.forward_us;
-    } else {
-      verify_us_ += verification.forward_us;
-      policy_.Observe({.drafted = static_cast<int32_t>(draft.tokens.size()),
-                       .accepted = verification.accepted,
-                       .source = draft.source,
-                       .draft_us = round_draft_us_,
-                       .catch_up_tokens = draft.catch_up_tokens,
-                       .verify_us = verification.forward_us});
-    }
-    sample_us_ += verification.sample_us;
-    const bool stopped = CommitRound(session, draft, verification, sink);
-    FORETOKEN_RETURN_IF_ERROR(sink.EndRound());
-    if (stopped) return FinishReason::kStop;
-    if (session.next_position() >= length_limit) return FinishReason::kLength;
+    RoundEntry entry{.decoder = this, .sink = &sink, .acceptance = &acceptance};
+    DecodeRound({&entry, 1}, context);
+    FORETOKEN_RETURN_IF_ERROR(entry.status);
+    if (entry.finished) return reason_;
   }
 }
 
@@ -82,62 +82,62 @@ Result<std::vector<TokenId>> SpeculativeDecoder::Generate(std::span<const TokenI
   return std::move(sink.tokens);
 }
 
-Draft SpeculativeDecoder::ProposeDraft(Session& session, int32_t max_k) {
-  round_draft_us_ = 0;
+int32_t SpeculativeDecoder::MaxDraftTokens() const {
   const SpeculativeConfig& config = options_.speculation;
-  max_k = std::min({max_k, config.max_draft_tokens, target_.max_draft_tokens()});
-  if (config.mode == SpeculationMode::kFixed) max_k = std::min(max_k, config.draft_k);
-  if (config.mode == SpeculationMode::kOff) max_k = 0;
+  if (config.mode == SpeculationMode::kOff) return 0;
+  const int32_t limit = config.mode == SpeculationMode::kFixed
+                            ? std::min(config.draft_k, config.max_draft_tokens)
+                            : config.max_draft_tokens;
+  return std::max(std::min({limit, remaining_tokens() - 1, target_.max_draft_tokens()}), 0);
+}
+
+std::vector<Draft> SpeculativeDecoder::ProposeText(int32_t max_k) {
+  std::vector<Draft> drafts;
+  if (max_k <= 0) return drafts;
   for (Source& source : sources_) {
-    if (max_k <= 0) break;
-    if (stats_.rounds < source.skip_until_round) continue;
-    const int32_t k =
-        config.mode == SpeculationMode::kAuto ? policy_.Choose(source.model->kind(), max_k) : max_k;
-    if (k == 0) continue;
-    const auto start = std::chrono::steady_clock::now();
-    auto draft = source.model->GenerateDraft(session, k);
-    round_draft_us_ = std::chrono::duration_cast<std::chrono::microseconds>(
-                          std::chrono::steady_clock::now() - start)
-                          .count();
-    draft_us_ += round_draft_us_;
+    if (source.model.get() == draft_model_ || stats_.rounds < source.skip_until_round) continue;
+    auto draft = source.model->GenerateDraft(*session_, max_k);
     if (!draft.ok()) {
-      // A cancelled forward is the request's own end, seen at the next verification.
-      if (draft.status().code() == StatusCode::kCancelled) break;
-      const int64_t back_off = std::min(
-          kFirstBackOffRounds << std::min<int64_t>(source.failures, 16), kMaxBackOffRounds);
-      if (source.failures++ == 0) {
-        warnings_.push_back("drafting failed and is retried less and less often: " +
-                            draft.status().message());
-      }
-      source.skip_until_round = stats_.rounds + back_off;
-      continue;
+      NoteDraftFailure(source.model->kind(), draft.status());
+    } else if (!draft->tokens.empty()) {
+      drafts.push_back(std::move(*draft));
     }
-    if (!draft->tokens.empty()) return std::move(draft).value();
   }
-  return Draft();
+  return drafts;
 }
 
-Result<Verification> SpeculativeDecoder::Verify(Session& session, Draft& draft) {
-  auto verification = target_.VerifyDraft(session, draft);
-  if (verification.ok() || draft.tokens.empty() ||
-      verification.status().code() == StatusCode::kCancelled) {
-    return verification;
+DraftModelWrapper* SpeculativeDecoder::ReadyDraftModel() {
+  for (const Source& source : sources_) {
+    if (source.model.get() == draft_model_ && stats_.rounds >= source.skip_until_round) {
+      return draft_model_;
+    }
   }
-  // Fewer rows may fit or be harmless where these were not.
-  warnings_.push_back("a verification failed and was retried plainly: " +
-                      verification.status().message());
-  draft = Draft();
-  return target_.VerifyDraft(session, draft);
+  return nullptr;
 }
 
-bool SpeculativeDecoder::CommitRound(Session& session, const Draft& draft,
-                                     const Verification& verification, CommitSink& sink) {
-  const auto drafted = draft.tokens.size();
-  const auto accepted = static_cast<size_t>(verification.accepted);
+void SpeculativeDecoder::NoteDraftFailure(DraftSourceKind kind, const Status& status) {
+  for (Source& source : sources_) {
+    if (source.model->kind() != kind) continue;
+    const int64_t back_off = std::min(
+        kFirstBackOffRounds << std::min<int64_t>(source.failures, 16), kMaxBackOffRounds);
+    if (source.failures++ == 0) {
+      warnings_.push_back("drafting failed and is retried less and less often: " +
+                          status.message());
+    }
+    source.skip_until_round = stats_.rounds + back_off;
+  }
+}
+
+bool SpeculativeDecoder::CommitRound(const Draft& draft, const Verification& verification,
+                                     CommitSink& sink) {
+  if (!verification.dropped.ok()) {
+    warnings_.push_back("a verification failed and was retried plainly: " +
+                        verification.dropped.message());
+  }
   size_t committed = 0;
   bool stopped = false;
   for (const VerifiedToken& token : verification.tokens) {
-    session.Commit(token.id);
+    session_->Commit(token.id);
     ++committed;
     const bool ends = options_.ends_generation && options_.ends_generation(token.id);
     const bool goes_on = sink.Commit(
@@ -147,9 +147,17 @@ bool SpeculativeDecoder::CommitRound(Session& session, const Draft& draft,
       break;
     }
   }
+  CountRound(draft, verification, committed);
+  reason_ = stopped ? FinishReason::kStop : FinishReason::kLength;
+  return stopped || session_->next_position() >= length_limit_;
+}
 
+void SpeculativeDecoder::CountRound(const Draft& draft, const Verification& verification,
+                                    size_t committed) {
   // What stands behind a stop was neither wrong nor right: it does not count.
   const bool cut = committed < verification.tokens.size();
+  const size_t drafted = draft.tokens.size();
+  const auto accepted = static_cast<size_t>(verification.accepted);
   const size_t counted = cut ? committed : drafted;
   const size_t kept = std::min(accepted, committed);
   stats_.drafted += static_cast<int64_t>(counted);
@@ -168,8 +176,7 @@ bool SpeculativeDecoder::CommitRound(Session& session, const Draft& draft,
   }
   ++stats_.rounds;
   stats_.tau =
-      static_cast<double>(session.history.output_size()) / static_cast<double>(stats_.rounds);
-  return stopped;
+      static_cast<double>(session_->history.output_size()) / static_cast<double>(stats_.rounds);
 }
 
 }  // namespace foretoken

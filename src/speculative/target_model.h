@@ -25,6 +25,8 @@ struct Verification {
   int32_t accepted = 0;    // tokens.size() - 1
   int64_t forward_us = 0;  // in the model
   int64_t sample_us = 0;   // choosing tokens
+  // Why the draft was dropped and the round run plainly; OK when it was not.
+  Status dropped;
 };
 
 // The model whose distribution the output follows, for one session.
@@ -34,7 +36,8 @@ class TargetModel {
  public:
   virtual ~TargetModel() = default;
   // One forward over the tokens not yet run and the draft. With an empty draft this is plain
-  // decoding, and for a session's first call the prompt's prefill.
+  // decoding, and for a session's first call the prompt's prefill. A forward that fails is repeated
+  // without the draft before the call fails.
   virtual Result<Verification> VerifyDraft(Session& session, const Draft& draft) = 0;
   // The most tokens a session may have, and the most a draft may.
   virtual int32_t context_tokens() const = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -20,6 +21,7 @@ namespace {
 BackendOptions BackendOptionsFor(const ModelConfig& config) {
   BackendOptions options;
   options.context_tokens = config.context_tokens;
+  options.kv_cache_tokens = config.kv_cache_tokens;
   options.threads = config.threads;
   return options;
 }
@@ -33,10 +35,11 @@ class Manager : public RuntimeManager {
   Result<std::shared_ptr<TenantRuntime>> FindTenant(std::string_view name) const override;
   Status RemoveTenant(std::string_view name) override;
   std::vector<std::string> TenantNames() const override;
+  std::vector<EngineMetrics> Metrics() const override;
 
  private:
-  // Tenants with equal keys share an engine: the same weights, the same context.
-  using EngineKey = std::tuple<const LoadedModel*, int32_t, int32_t>;
+  // Tenants with equal keys share an engine: the same weights, the same context and cache.
+  using EngineKey = std::tuple<const LoadedModel*, int32_t, int32_t, int32_t>;
   struct EngineSlot {
     Mutex mutex;  // held while the engine is made
     std::weak_ptr<Engine> engine FORETOKEN_GUARDED_BY(mutex);
@@ -44,7 +47,10 @@ class Manager : public RuntimeManager {
 
   Result<std::shared_ptr<SharedTargetTenant>> NewTenant(TenantConfig config);
   Result<std::shared_ptr<Engine>> EngineFor(const ModelConfig& config);
-  Result<std::shared_ptr<DraftContext>> NewDraft(const ModelConfig& config, Engine& engine);
+  Result<std::shared_ptr<DraftContext>> DraftFor(const ModelConfig& config, Engine& engine);
+  Result<std::vector<std::shared_ptr<const EngineAdapter>>> LoadAdapters(
+      const TenantConfig& config);
+  std::shared_ptr<TenantState> NewTenantState(const TenantConfig& config, const Engine& engine);
 
   const RuntimeOptions options_;
   const std::unique_ptr<ModelLoader> loader_;
@@ -54,6 +60,7 @@ class Manager : public RuntimeManager {
       FORETOKEN_GUARDED_BY(mutex_);
   // Second owner of a slot: the thread that fills it.
   std::map<EngineKey, std::shared_ptr<EngineSlot>> engines_ FORETOKEN_GUARDED_BY(mutex_);
+  uint64_t next_tenant_key_ FORETOKEN_GUARDED_BY(mutex_) = 1;
 };
 
 Result<std::shared_ptr<TenantRuntime>> Manager::AddTenant(TenantConfig config) {
@@ -76,21 +83,63 @@ Result<std::shared_ptr<TenantRuntime>> Manager::AddTenant(TenantConfig config) {
 }
 
 Result<std::shared_ptr<SharedTargetTenant>> Manager::NewTenant(TenantConfig config) {
-  FORETOKEN_ASSIGN_OR_RETURN(std::shared_ptr<Engine> engine, EngineFor(config.target));
-  std::shared_ptr<DraftContext> draft;
-  Status draft_status = FailedPreconditionError("no draft model is configured");
+  TenantParts parts;
+  FORETOKEN_ASSIGN_OR_RETURN(parts.engine, EngineFor(config.target));
+  FORETOKEN_ASSIGN_OR_RETURN(parts.adapters, LoadAdapters(config));
+  parts.draft_status = FailedPreconditionError("no draft model is configured");
   if (config.draft_model) {
-    auto made = NewDraft(*config.draft_model, *engine);
-    draft_status = made.status();
-    if (made.ok()) {
-      draft = *made;
+    auto draft = DraftFor(*config.draft_model, *parts.engine);
+    parts.draft_status = draft.status();
+    if (draft.ok()) {
+      parts.draft = *draft;
     } else {
-      Log(LogLevel::kWarning, "tenant '" + config.name +
-                                  "' decodes without its draft model: " + draft_status.message());
+      Log(LogLevel::kWarning, "tenant '" + config.name + "' decodes without its draft model: " +
+                                  parts.draft_status.message());
     }
   }
-  return std::make_shared<SharedTargetTenant>(std::move(config), std::move(engine),
-                                              std::move(draft), std::move(draft_status));
+  parts.state = NewTenantState(config, *parts.engine);
+  return std::make_shared<SharedTargetTenant>(std::move(config), std::move(parts));
+}
+
+Result<std::vector<std::shared_ptr<const EngineAdapter>>> Manager::LoadAdapters(
+    const TenantConfig& config) {
+  std::vector<std::shared_ptr<const EngineAdapter>> adapters;
+  if (config.adapters.empty()) return adapters;
+  FORETOKEN_ASSIGN_OR_RETURN(const std::shared_ptr<LoadedModel> target,
+                             loader_->Load(config.target));
+  for (const AdapterConfig& adapter : config.adapters) {
+    FORETOKEN_ASSIGN_OR_RETURN(std::shared_ptr<LoadedAdapter> weights,
+                               target->LoadAdapter(adapter.path));
+    adapters.push_back(std::make_shared<const EngineAdapter>(
+        EngineAdapter{adapter.id, std::move(weights), adapter.scale}));
+  }
+  return adapters;
+}
+
+std::shared_ptr<TenantState> Manager::NewTenantState(const TenantConfig& config,
+                                                     const Engine& engine) {
+  auto state = std::make_shared<TenantState>();
+  {
+    MutexLock lock(mutex_);
+    state->key = static_cast<TenantKey>(next_tenant_key_++);
+  }
+  state->name = config.name;
+  state->weight = config.weight;
+  if (config.suffix_store_bytes == 0) return state;
+  const Vocabulary& vocabulary = engine.target().vocabulary();
+  const bool kept = !config.suffix_store_path.empty();
+  state->suffix_store = std::make_unique<TenantSuffixStore>(
+      SuffixStoreIdentity{config.name, kept ? VocabularyFingerprint(vocabulary) : 0,
+                          vocabulary.size()},
+      config.suffix_store_bytes);
+  if (!kept) return state;
+  const Status loaded = state->suffix_store->Load(config.suffix_store_path);
+  // It only saves time: without it the tenant starts as a new one does.
+  if (!loaded.ok() && loaded.code() != StatusCode::kNotFound) {
+    Log(LogLevel::kWarning, "tenant '" + config.name + "' starts with an empty suffix store: " +
+                                loaded.message());
+  }
+  return state;
 }
 
 Result<std::shared_ptr<Engine>> Manager::EngineFor(const ModelConfig& config) {
@@ -99,7 +148,7 @@ Result<std::shared_ptr<Engine>> Manager::EngineFor(const ModelConfig& config) {
   {
     MutexLock lock(mutex_);
     std::shared_ptr<EngineSlot>& entry =
-        engines_[{model.get(), config.context_tokens, config.threads}];
+        engines_[{model.get(), config.context_tokens, config.kv_cache_tokens, config.threads}];
     if (!entry) entry = std::make_shared<EngineSlot>();
     slot = entry;
   }
@@ -108,7 +157,7 @@ Result<std::shared_ptr<Engine>> Manager::EngineFor(const ModelConfig& config) {
   EngineOptions options;
   options.target_id = config.id.empty() ? config.path : config.id;
   options.backend = BackendOptionsFor(config);
-  options.stream_capacity = options_.stream_capacity;
+  options.runtime = options_;
   FORETOKEN_ASSIGN_OR_RETURN(std::unique_ptr<Engine> made,
                              Engine::Create(std::move(model), std::move(options)));
   std::shared_ptr<Engine> engine = std::move(made);
@@ -116,17 +165,22 @@ Result<std::shared_ptr<Engine>> Manager::EngineFor(const ModelConfig& config) {
   return engine;
 }
 
-Result<std::shared_ptr<DraftContext>> Manager::NewDraft(const ModelConfig& config, Engine& engine) {
+Result<std::shared_ptr<DraftContext>> Manager::DraftFor(const ModelConfig& config, Engine& engine) {
   FORETOKEN_ASSIGN_OR_RETURN(std::shared_ptr<LoadedModel> model, loader_->Load(config));
-  // Unless told otherwise, the draft follows the target to the end of its context.
+  // Unless told otherwise, the draft follows the target to the end of its context, with as much
+  // cache.
   BackendOptions options = BackendOptionsFor(config);
+  const BackendDescription& target = engine.target_description();
   if (options.context_tokens == 0) {
-    options.context_tokens = engine.target_description().context_tokens;
+    options.context_tokens = target.context_tokens;
     if (const int32_t trained = model->trained_context_tokens(); trained > 0) {
       options.context_tokens = std::min(options.context_tokens, trained);
     }
   }
-  return engine.NewDraftContext(config.id.empty() ? config.path : config.id, std::move(model),
+  if (options.kv_cache_tokens == 0) {
+    options.kv_cache_tokens = std::max(target.cache_tokens, options.context_tokens);
+  }
+  return engine.DraftContextFor(config.id.empty() ? config.path : config.id, std::move(model),
                                 std::move(options));
 }
 
@@ -151,8 +205,7 @@ Status Manager::RemoveTenant(std::string_view name) {
     tenants_.erase(found);
   }
   // Outside the lock: the last owner of an engine waits for its thread.
-  tenant->Close();
-  return OkStatus();
+  return tenant->Close();
 }
 
 std::vector<std::string> Manager::TenantNames() const {
@@ -162,6 +215,23 @@ std::vector<std::string> Manager::TenantNames() const {
     if (tenant) names.push_back(name);
   }
   return names;
+}
+
+std::vector<EngineMetrics> Manager::Metrics() const {
+  // Outside the lock: the last owner of an engine waits for its thread.
+  std::vector<std::shared_ptr<SharedTargetTenant>> tenants;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [name, tenant] : tenants_) {
+      if (tenant) tenants.push_back(tenant);
+    }
+  }
+  std::set<const Engine*> engines;
+  std::vector<EngineMetrics> metrics;
+  for (const auto& tenant : tenants) {
+    if (engines.insert(&tenant->engine()).second) metrics.push_back(tenant->engine().Metrics());
+  }
+  return metrics;
 }
 
 }  // namespace

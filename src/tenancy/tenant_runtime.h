@@ -11,33 +11,41 @@
 
 namespace foretoken {
 
+// What a tenant was given when it was added.
+struct TenantParts {
+  std::shared_ptr<Engine> engine;       // second owners: tenants of the same target
+  std::shared_ptr<TenantState> state;   // second owners: its requests
+  std::shared_ptr<DraftContext> draft;  // null: see draft_status. Second owners: its requests
+  Status draft_status;
+  std::vector<std::shared_ptr<const EngineAdapter>> adapters;
+};
+
 // A tenant over an engine that it shares with every tenant of the same target.
 // Any thread may call it. Everything it holds it shares ownership of, so that it may outlive its
 // removal from the manager; it refuses new work from then on.
 class SharedTargetTenant : public TenantRuntime {
  public:
-  // `draft` or, when it is null, `draft_status` saying why there is none.
-  SharedTargetTenant(TenantConfig config, std::shared_ptr<Engine> engine,
-                     std::shared_ptr<DraftContext> draft, Status draft_status);
+  SharedTargetTenant(TenantConfig config, TenantParts parts);
 
   const TenantConfig& config() const override { return config_; }
   const ModelConfig* draft_model_config() const override;
-  Status draft_ready() const override { return draft_status_; }
+  Status draft_ready() const override { return parts_.draft_status; }
   SamplingOptions recommended_sampling() const override;
   Result<std::unique_ptr<GenerationStream>> GenerateStream(GenerateRequest request) override;
+  Status AddPublicPrefix(const PromptContent& prompt) override;
 
-  // Cancels what runs and refuses new requests.
-  void Close() FORETOKEN_EXCLUDES(mutex_);
+  // Cancels what runs, refuses new requests, forgets what is cached and saves the suffix store.
+  Status Close() FORETOKEN_EXCLUDES(mutex_);
+  const Engine& engine() const { return *parts_.engine; }
 
  private:
-  Result<std::vector<TokenId>> PromptTokens(const GenerateRequest& request) const;
+  // The tenant's policy, within which a request's own may move.
+  Result<SpeculativeConfig> SpeculationFor(const GenerateOptions& options) const;
+  Result<EngineRequest> MakeEngineRequest(GenerateRequest request) const;
   Result<std::shared_ptr<StreamChannel>> Submit(EngineRequest request) FORETOKEN_EXCLUDES(mutex_);
 
   const TenantConfig config_;
-  const std::shared_ptr<Engine> engine_;       // second owners: tenants of the same target
-  const std::shared_ptr<DraftContext> draft_;  // second owners: running requests
-  const Status draft_status_;
-  const std::shared_ptr<DraftLengthPolicy> policy_;  // second owners: running requests
+  const TenantParts parts_;
 
   Mutex mutex_;
   bool closed_ FORETOKEN_GUARDED_BY(mutex_) = false;

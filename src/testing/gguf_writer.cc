@@ -155,7 +155,7 @@ GgufWriter SmallGguf() {
   return writer;
 }
 
-GgufWriter TinyLlamaGguf(uint32_t seed) {
+GgufWriter TinyLlamaGguf(uint32_t seed, uint32_t layers) {
   constexpr uint32_t kWidth = 32;
   constexpr uint32_t kFeedForward = 64;
   GgufWriter writer;
@@ -163,7 +163,7 @@ GgufWriter TinyLlamaGguf(uint32_t seed) {
   writer.SetString("general.name", "Tiny");
   writer.SetUint32("llama.context_length", 512);
   writer.SetUint32("llama.embedding_length", kWidth);
-  writer.SetUint32("llama.block_count", 1);
+  writer.SetUint32("llama.block_count", layers);
   writer.SetUint32("llama.feed_forward_length", kFeedForward);
   writer.SetUint32("llama.attention.head_count", 2);
   writer.SetUint32("llama.attention.head_count_kv", 1);
@@ -201,15 +201,18 @@ GgufWriter TinyLlamaGguf(uint32_t seed) {
   weights("token_embd.weight", {kWidth, vocabulary});
   ones("output_norm.weight");
   weights("output.weight", {kWidth, vocabulary});
-  ones("blk.0.attn_norm.weight");
-  weights("blk.0.attn_q.weight", {kWidth, kWidth});
-  weights("blk.0.attn_k.weight", {kWidth, kWidth / 2});
-  weights("blk.0.attn_v.weight", {kWidth, kWidth / 2});
-  weights("blk.0.attn_output.weight", {kWidth, kWidth});
-  ones("blk.0.ffn_norm.weight");
-  weights("blk.0.ffn_gate.weight", {kWidth, kFeedForward});
-  weights("blk.0.ffn_up.weight", {kWidth, kFeedForward});
-  weights("blk.0.ffn_down.weight", {kFeedForward, kWidth});
+  for (uint32_t layer = 0; layer < layers; ++layer) {
+    const std::string block = fmt::format("blk.{}.", layer);
+    ones(block + "attn_norm.weight");
+    weights(block + "attn_q.weight", {kWidth, kWidth});
+    weights(block + "attn_k.weight", {kWidth, kWidth / 2});
+    weights(block + "attn_v.weight", {kWidth, kWidth / 2});
+    weights(block + "attn_output.weight", {kWidth, kWidth});
+    ones(block + "ffn_norm.weight");
+    weights(block + "ffn_gate.weight", {kWidth, kFeedForward});
+    weights(block + "ffn_up.weight", {kWidth, kFeedForward});
+    weights(block + "ffn_down.weight", {kFeedForward, kWidth});
+  }
   return writer;
 }
 

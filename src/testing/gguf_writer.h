@@ -64,9 +64,9 @@ class GgufWriter {
 // but without the tensors that llama.cpp wants.
 GgufWriter SmallGguf();
 
-// A complete llama model that llama.cpp loads and runs: one layer of 32 values, a vocabulary of
-// bytes and a few words, weights from `seed`. About 100 KiB.
-GgufWriter TinyLlamaGguf(uint32_t seed);
+// A complete llama model that llama.cpp loads and runs: layers of 32 values, a vocabulary of bytes
+// and a few words, weights from `seed`. About 100 KiB.
+GgufWriter TinyLlamaGguf(uint32_t seed, uint32_t layers = 1);
 
 }  // namespace foretoken::testing
 

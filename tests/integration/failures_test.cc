@@ -16,8 +16,12 @@ constexpr int32_t kTokens = 24;
 
 class FailuresTest : public testing::Test {
  protected:
-  FailuresTest() : runtime_({.stream_capacity = 1}, {{"target", {.seed = 1}}, {"draft", kDraft}}) {
-    tenant_ = runtime_.manager->AddTenant(FakeTenant("a", "target", "draft")).value();
+  FailuresTest()
+      : runtime_({.stream_capacity = 1, .prefix_reuse = false},
+                 {{"target", {.seed = 1}}, {"draft", kDraft}}) {
+    TenantConfig config = FakeTenant("a", "target", "draft");
+    config.suffix_store_bytes = 0;  // or the second run's drafts would come from the first's answer
+    tenant_ = runtime_.manager->AddTenant(config).value();
     GenerateRequest request = FakeRequest(kTokens);
     request.options.speculation = SpeculativeConfig{.mode = SpeculationMode::kOff};
     plain_ = tenant_->Generate(request).value();

@@ -2,75 +2,22 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <fstream>
-#include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
-#include "model/llama_loader.h"
-#include "model/loaded_model.h"
-#include "testing/gguf_writer.h"
-#include "testing/temp_directory.h"
+#include "model/llama_fixture.h"
 
 namespace foretoken {
 namespace {
 
-BatchRow Row(TokenId token, int32_t position, bool wants_logits = true, int32_t sequence = 0) {
-  return {.token = token,
-          .position = position,
-          .sequences = {SequenceId{sequence}},
-          .wants_logits = wants_logits};
-}
-
-class LlamaBackendTest : public ::testing::Test {
- protected:
-  LlamaBackendTest() : loader_(NewLlamaLoader()) {
-    path_ = directory_.path() + "/tiny.gguf";
-    Write(path_, testing::TinyLlamaGguf(1).Bytes());
-    auto model = loader_->Load({.id = "tiny", .path = path_});
-    EXPECT_TRUE(model.ok()) << model.status().ToString();
-    if (model.ok()) model_ = *model;
-  }
-
-  static void Write(const std::string& path, const std::string& bytes) {
-    std::ofstream(path, std::ios::binary) << bytes;
-  }
-
-  std::unique_ptr<ModelBackend> NewBackend(BackendOptions options = {.context_tokens = 32,
-                                                                     .max_sequences = 2,
-                                                                     .max_batch_rows = 16,
-                                                                     .max_logits_rows = 4,
-                                                                     .threads = 1}) {
-    auto backend = model_->NewBackend(options);
-    EXPECT_TRUE(backend.ok()) << backend.status().ToString();
-    return std::move(backend).value();
-  }
-
-  static std::vector<float> LastLogits(ModelBackend& backend, std::vector<BatchRow> rows) {
-    auto logits = backend.Decode(rows);
-    EXPECT_TRUE(logits.ok()) << logits.status().ToString();
-    if (!logits.ok()) return {};
-    const auto row = (*logits)[logits->size() - 1];
-    return {row.begin(), row.end()};
-  }
-
-  testing::TempDirectory directory_;
-  std::string path_;
-  std::unique_ptr<ModelLoader> loader_;
-  std::shared_ptr<LoadedModel> model_;
-};
-
-void ExpectNear(const std::vector<float>& a, const std::vector<float>& b) {
-  ASSERT_EQ(a.size(), b.size());
-  for (size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 1e-4) << i;
-}
+using LlamaBackendTest = LlamaTest;
 
 TEST_F(LlamaBackendTest, DescribesItself) {
   const auto backend = NewBackend();
   const BackendDescription& description = backend->description();
   EXPECT_EQ(description.vocabulary_size, model_->vocabulary().size());
   EXPECT_EQ(description.context_tokens, 32);
+  EXPECT_EQ(description.cache_tokens, 32);
   EXPECT_EQ(description.max_batch_rows, 16);
   EXPECT_EQ(description.max_logits_rows, 4);
   EXPECT_EQ(description.max_sequences, 2);
@@ -107,6 +54,14 @@ TEST_F(LlamaBackendTest, ForksShareAPrefix) {
   ASSERT_TRUE(backend->Fork(SequenceId{0}, SequenceId{1}, 2).ok());
   ExpectNear(LastLogits(*backend, {Row(5, 2, true, 1)}), expected);
   EXPECT_EQ(backend->Fork(SequenceId{0}, SequenceId{1}, 1).code(), StatusCode::kFailedPrecondition);
+  ASSERT_TRUE(backend->Truncate(SequenceId{1}, 0).ok());
+  EXPECT_EQ(backend->Fork(SequenceId{0}, SequenceId{1}, 4).code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(backend->Fork(SequenceId{0}, SequenceId{1}, -1).code(), StatusCode::kInvalidArgument);
+  // What follows a fork is each one's own.
+  ASSERT_TRUE(backend->Fork(SequenceId{0}, SequenceId{1}, 2).ok());
+  LastLogits(*backend, {Row(9, 2, true, 1)});
+  ASSERT_TRUE(backend->Truncate(SequenceId{0}, 2).ok());
+  ExpectNear(LastLogits(*backend, {Row(5, 2)}), expected);
 }
 
 TEST_F(LlamaBackendTest, WhatBreaksTheContractIsAnErrorAndNotAnAssertion) {
@@ -126,32 +81,31 @@ TEST_F(LlamaBackendTest, WhatBreaksTheContractIsAnErrorAndNotAnAssertion) {
   EXPECT_EQ(code({{.token = 1}}), StatusCode::kInvalidArgument);
   EXPECT_EQ(code({Row(1, 0)}), StatusCode::kOk);
   EXPECT_EQ(backend->Truncate(SequenceId{7}, 0).code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(backend->Truncate(SequenceId{0}, -1).code(), StatusCode::kInvalidArgument);
+  for (int32_t position = 1; position < 32; ++position) {
+    ASSERT_EQ(code({Row(1, position)}), StatusCode::kOk);
+  }
+  EXPECT_EQ(code({Row(1, 32)}), StatusCode::kInvalidArgument);  // past the context
 }
 
-TEST_F(LlamaBackendTest, NoRoomAndAbortedAreToldApart) {
+TEST_F(LlamaBackendTest, AnAbortedForwardIsCancelled) {
   std::atomic<bool> abort{false};
-  const auto backend = NewBackend({.context_tokens = 32,
-                                   .max_batch_rows = 16,
-                                   .max_logits_rows = 1,
-                                   .threads = 1,
-                                   .should_abort = [&abort] { return abort.load(); }});
-  const int32_t cells = backend->description().context_tokens;
-  for (int32_t position = 0; position < cells; ++position) {
-    ASSERT_TRUE(backend->Decode(std::vector<BatchRow>{Row(3, position, false)}).ok());
-  }
-  EXPECT_EQ(backend->Decode(std::vector<BatchRow>{Row(3, cells)}).status().code(),
-            StatusCode::kInvalidArgument);
-  ASSERT_TRUE(backend->Truncate(SequenceId{0}, 2).ok());
+  const auto backend =
+      NewBackend({.context_tokens = 32, .should_abort = [&abort] { return abort.load(); }});
+  const auto expected = LastLogits(*backend, {Row(3, 0)});
+  ASSERT_TRUE(backend->Truncate(SequenceId{0}, 0).ok());
   abort = true;
-  EXPECT_EQ(backend->Decode(std::vector<BatchRow>{Row(3, 2)}).status().code(),
+  EXPECT_EQ(backend->Decode(std::vector<BatchRow>{Row(3, 0)}).status().code(),
             StatusCode::kCancelled);
   abort = false;
-  ASSERT_TRUE(backend->Truncate(SequenceId{0}, 2).ok());
-  EXPECT_TRUE(backend->Decode(std::vector<BatchRow>{Row(3, 2)}).ok());
+  ASSERT_TRUE(backend->Truncate(SequenceId{0}, 0).ok());
+  EXPECT_EQ(LastLogits(*backend, {Row(3, 0)}), expected);
 }
 
 TEST_F(LlamaBackendTest, ContextsThatCannotBeAreRefused) {
   EXPECT_EQ(model_->NewBackend({.context_tokens = 1 << 30}).status().code(),
+            StatusCode::kInvalidArgument);
+  EXPECT_EQ(model_->NewBackend({.context_tokens = 64, .kv_cache_tokens = 32}).status().code(),
             StatusCode::kInvalidArgument);
   EXPECT_EQ(model_->NewBackend({.context_tokens = 32, .max_sequences = 0}).status().code(),
             StatusCode::kInvalidArgument);
@@ -161,12 +115,10 @@ TEST_F(LlamaBackendTest, ContextsThatCannotBeAreRefused) {
 
 TEST_F(LlamaBackendTest, FilesThatAreNotModelsAreErrors) {
   EXPECT_FALSE(loader_->Load({.path = directory_.path() + "/missing.gguf"}).ok());
-  const std::string garbage = directory_.path() + "/garbage.gguf";
-  Write(garbage, "this is not a model");
+  const std::string garbage = Write("garbage.gguf", "this is not a model");
   EXPECT_EQ(loader_->Load({.path = garbage}).status().code(), StatusCode::kDataLoss);
-  const std::string cut = directory_.path() + "/cut.gguf";
   const std::string bytes = testing::TinyLlamaGguf(1).Bytes();
-  Write(cut, bytes.substr(0, bytes.size() - 100));
+  const std::string cut = Write("cut.gguf", bytes.substr(0, bytes.size() - 100));
   const Status status = loader_->Load({.path = cut}).status();
   EXPECT_EQ(status.code(), StatusCode::kDataLoss);
   EXPECT_NE(status.message().find(cut), std::string::npos);
@@ -181,9 +133,7 @@ TEST_F(LlamaBackendTest, ATemplateIsRenderedAndABadOneRefused) {
   auto load = [&](const std::string& source) {
     testing::GgufWriter writer = testing::TinyLlamaGguf(1);
     writer.SetString("tokenizer.chat_template", source);
-    const std::string path = directory_.path() + "/template.gguf";
-    Write(path, writer.Bytes());
-    return loader_->Load({.path = path}).value();
+    return loader_->Load({.path = Write("template.gguf", writer.Bytes())}).value();
   };
   const std::vector<ChatMessage> messages = {{"system", "be brief"}, {"user", "hi"}};
   const auto good = load(
@@ -201,8 +151,7 @@ TEST_F(LlamaBackendTest, RecommendedSamplingComesFromTheFile) {
   testing::GgufWriter writer = testing::TinyLlamaGguf(1);
   writer.SetFloat("general.sampling.temp", 0.7f);
   writer.SetUint32("general.sampling.top_k", 20);
-  const std::string path = directory_.path() + "/hints.gguf";
-  Write(path, writer.Bytes());
+  const std::string path = Write("hints.gguf", writer.Bytes());
   const SamplingOptions hints =
       loader_->Load({.path = path}).value()->RecommendedSampling(SamplingOptions());
   EXPECT_FLOAT_EQ(hints.temperature, 0.7f);

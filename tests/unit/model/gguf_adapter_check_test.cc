@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/gguf_reader.h"
@@ -92,6 +94,8 @@ TEST(GgufAdapterCheckTest, RefusesOtherFiles) {
   GgufWriter alpha = Adapter();
   alpha.SetUint32("adapter.lora.alpha", 8);
   ExpectRefused(alpha, StatusCode::kDataLoss, "adapter.lora.alpha");
+  alpha.SetFloat("adapter.lora.alpha", std::numeric_limits<float>::infinity());
+  ExpectRefused(alpha, StatusCode::kDataLoss, "not finite");
   GgufWriter invoked = Adapter();
   invoked.SetInts("adapter.alora.invocation_tokens", {1});
   ExpectRefused(invoked, StatusCode::kUnimplemented, "begins at certain tokens");

@@ -1,0 +1,127 @@
+#include "engine/settle_step.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/finish_request.h"
+
+namespace foretoken {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// A position of a prompt costs about half of one that is decoded: they come many at a time.
+constexpr int64_t kPromptPositionsPerToken = 2;
+
+void ChargeTenant(EngineState& state, const ActiveRequest& request, const RoundEntry& entry) {
+  const int64_t tokens = entry.committed > 0 && entry.committed_rows == 1
+                             ? entry.committed + (entry.drafted - entry.accepted)
+                             : std::max<int64_t>(entry.committed_rows / kPromptPositionsPerToken, 1);
+  state.fairness.Charge(request.tenant(), tokens);
+}
+
+void NoteTimes(ActiveRequest& request, const RoundEntry& entry, const RoundReport& report) {
+  if (request.sink.tokens() == entry.committed) {
+    request.prompt_us += report.target.forward_us;  // up to and with the first token
+  } else {
+    request.draft_us += report.draft_us;
+    request.verify_us += report.target.forward_us;
+    request.sample_us += report.judge_us;
+  }
+}
+
+RequestPtr TakeRunning(EngineState& state, const ActiveRequest* request) {
+  const auto found = std::find_if(state.running.begin(), state.running.end(),
+                                  [&](const RequestPtr& r) { return r.get() == request; });
+  RequestPtr taken = std::move(*found);
+  state.running.erase(found);
+  --state.tenants.at(taken->tenant()).running;
+  return taken;
+}
+
+double Milliseconds(Clock::duration duration) {
+  return std::chrono::duration<double, std::milli>(duration).count();
+}
+
+int64_t Microseconds(Clock::duration duration) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
+}
+
+void RecordRound(EngineState& state, const ActiveRequest& request, const RoundEntry& entry) {
+  state.metrics.RecordRound(request.tenant(), {.source = entry.source,
+                                               .no_draft = entry.no_draft,
+                                               .verified = entry.drafted,
+                                               .drafted = entry.counted,
+                                               .accepted = entry.accepted,
+                                               .committed = entry.committed,
+                                               .bonus = entry.bonus,
+                                               .expected_accepted = entry.expected_accepted});
+}
+
+// Sends the round's event to the reader.
+void Emit(EngineState& state, ActiveRequest& request, Clock::time_point now) {
+  EventSink& sink = request.sink;
+  const bool first = sink.events() == 0;
+  const Clock::time_point last = sink.last_token_time();
+  if (!sink.EndRound(now)) return;
+  if (first) {
+    state.metrics.RecordFirstToken(request.tenant(), Milliseconds(now - request.submitted));
+  } else {
+    state.metrics.RecordEventGap(request.tenant(), Milliseconds(now - last));
+  }
+}
+
+void RecordStep(EngineState& state, std::span<const RoundEntry> entries, const RoundReport& report,
+                const StepTimes& times) {
+  StepRecord record{.target_forwards = report.target.forwards,
+                    .target_rows = report.target.rows,
+                    .draft_forwards = report.draft_forwards,
+                    .draft_rows = report.draft_rows,
+                    .expected_us = report.expected_us};
+  for (const RoundEntry& entry : entries) record.verified_positions += entry.drafted;
+  record.phases = {
+      .plan_us = Microseconds(times.round_start - times.plan_start) + report.choose_us,
+      .draft_us = report.draft_us,
+      .forward_us = report.target.forward_us,
+      .judge_us = report.judge_us,
+      .commit_us = report.commit_us,
+      .emit_us = Microseconds(Clock::now() - times.round_end),
+      .idle_us = state.step > 1 ? Microseconds(times.plan_start - state.last_step_end) : 0};
+  record.kv = {.capacity = state.backend.description().cache_tokens,
+               .used = state.sequences.used_cells(),
+               .cached = state.prefixes.ExclusiveCells()};
+  state.metrics.RecordStep(record);
+  for (const auto& [key, queue] : state.tenants) {
+    state.metrics.SetOccupancy(key, {.queued = static_cast<int32_t>(queue.waiting.size()),
+                                     .running = queue.running,
+                                     .paused = queue.paused});
+  }
+}
+
+}  // namespace
+
+void SettleStep(EngineState& state, const StepPlan& plan, std::span<const RoundEntry> entries,
+                const RoundReport& report, const StepTimes& times) {
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const RoundEntry& entry = entries[i];
+    ActiveRequest& request = *plan.requests[i].request;
+    request.last_step = state.step;
+    if (entry.committed_rows > 0) {
+      ChargeTenant(state, request, entry);
+      NoteTimes(request, entry, report);
+    }
+    if (entry.committed > 0) RecordRound(state, request, entry);
+    Emit(state, request, times.round_end);
+    // An aborted forward: those who were cancelled are ended as such, the others try again.
+    if (entry.status.code() == StatusCode::kCancelled) continue;
+    if (!entry.status.ok()) {
+      FinishRequest(state, TakeRunning(state, &request), FinishReason::kError, entry.status);
+    } else if (entry.finished) {
+      FinishRequest(state, TakeRunning(state, &request), request.decoder->reason(), OkStatus());
+    }
+  }
+  RecordStep(state, entries, report, times);
+  state.last_step_end = Clock::now();
+}
+
+}  // namespace foretoken

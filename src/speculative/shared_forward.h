@@ -1,0 +1,45 @@
+#ifndef FORETOKEN_SPECULATIVE_SHARED_FORWARD_H_
+#define FORETOKEN_SPECULATIVE_SHARED_FORWARD_H_
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "foretoken/options.h"
+#include "foretoken/status.h"
+#include "model/model_backend.h"
+#include "speculative/cached_sequence.h"
+
+namespace foretoken {
+
+// One sequence's rows in a forward that others share.
+struct ForwardPart {
+  CachedSequence* cache = nullptr;
+  std::vector<TokenId> tokens;  // to run after what is cached; not empty
+  int32_t logits_rows = 0;      // the last so many of them want logits
+  // The last so many of them are guesses: dropped, with their logits, rather than let the part fail.
+  int32_t droppable_rows = 0;
+
+  Status status;      // out: why this part did not run
+  LogitsRows logits;  // out: valid while `consume` runs
+  Status dropped;     // out: why the guesses were dropped; OK when they were not
+};
+
+struct ForwardReport {
+  int32_t forwards = 0;  // 1 unless something failed or was too large for one
+  int32_t rows = 0;      // of forwards that ran
+  int64_t forward_us = 0;
+};
+
+// Runs all parts in one forward, and gives those that ran to `consume` (once, unless a failure or
+// the back end's limits made several forwards of it). A failing forward is repeated in halves, so
+// that only the part that causes it fails; that one is tried once more without its guesses.
+// CANCELLED is not retried: it ends all parts. After the call every part's cache holds its tokens
+// exactly when its status is OK.
+ForwardReport RunForward(ModelBackend& backend, std::span<ForwardPart* const> parts,
+                         const std::function<void(std::span<ForwardPart* const>)>& consume);
+
+}  // namespace foretoken
+
+#endif  // FORETOKEN_SPECULATIVE_SHARED_FORWARD_H_
