@@ -199,7 +199,7 @@ TEST_F(ScenarioTest, ADraftModelThatFailsChangesNoToken) {
     for (int32_t i = 0; i < 8; ++i) Add(i % 2 == 0 ? "a" : "b");
     ExpectAllAsPlanned();
     EXPECT_EQ(totals_.exact, 8);
-    EXPECT_EQ(totals_.drafting_failures, 8);
+    EXPECT_GT(totals_.drafting_failures, 0);
   }
 }
 

@@ -27,9 +27,10 @@ constexpr uint64_t kSchedulesPerShard = 400 / kSlowness;
 class ScheduleTest : public testing::TestWithParam<int32_t> {
  protected:
   void PlaySeed(uint64_t seed) {
-    const std::vector<std::string> faults = Play(RandomSchedule(seed), totals_);
-    EXPECT_TRUE(faults.empty()) << fmt::format("FORETOKEN_SCHEDULE={} plays this one again\n{}",
-                                               seed, fmt::join(faults, "\n"));
+    const Schedule schedule = RandomSchedule(seed);
+    const std::vector<std::string> faults = Play(schedule, totals_);
+    EXPECT_TRUE(faults.empty()) << fmt::format("FORETOKEN_SCHEDULE={} plays this one again: {}\n{}",
+                                               seed, Describe(schedule), fmt::join(faults, "\n"));
   }
 
   Totals totals_;
