@@ -1,0 +1,171 @@
+#ifndef FORETOKEN_SPECULATIVE_DRAFT_BUDGET_H_
+#define FORETOKEN_SPECULATIVE_DRAFT_BUDGET_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "foretoken/options.h"
+#include "speculative/acceptance_model.h"
+#include "speculative/forward_cost_model.h"
+#include "speculative/position_search.h"
+
+namespace foretoken {
+
+// What a source could draft for a sequence in this step.
+struct DraftOffer {
+  DraftSourceKind source = DraftSourceKind::kDraftModel;
+  // The length of its proposal, or how many tokens it may draft: all limits are applied.
+  int32_t max_tokens = 0;
+  std::span<const float> confidences;  // see DraftResult; at least max_tokens or none
+  int32_t draft_model = -1;            // kDraftModel: which; 0 and up
+  int32_t catch_up_tokens = 0;         // its cache lacks, beyond the last committed one
+};
+
+// A running sequence, as a step finds it. The pointers are the engine's; never null.
+struct BudgetSequence {
+  int64_t tenant = 0;
+  double weight = 1;  // the tenant's
+  SpeculationMode mode = SpeculationMode::kAuto;
+  int32_t fixed_tokens = 0;  // kFixed
+  TemperatureBand band = TemperatureBand::kZero;
+  AcceptanceModel* acceptance = nullptr;  // the tenant's
+  RequestAcceptance* request = nullptr;
+  int32_t remaining_tokens = 1;  // the request is expected to generate still
+  bool limited = false;          // its limits leave no room for a draft
+  // kAuto takes the one that pays most, kFixed the first that has something to say.
+  std::span<const DraftOffer> offers;
+};
+
+// What a sequence drafts in this step; `offer` is the index of the source's; 0 tokens: plain.
+struct DraftGrant {
+  int32_t offer = -1;
+  int32_t tokens = 0;
+};
+
+struct DraftForward {
+  int32_t draft_model = 0;
+  int32_t rows = 0;
+  double us = 0;
+};
+
+struct DraftOutcome {
+  int32_t drafted = 0;
+  int32_t accepted = 0;
+};
+
+// What the step came to that Choose was asked about.
+struct StepOutcome {
+  int32_t target_rows = 0;
+  double target_us = 0;
+  std::span<const DraftForward> draft_forwards;
+  std::span<const DraftOutcome> sequences;  // in the order given to Choose
+};
+
+// Why a sequence that may draft did not.
+enum class OffReason {
+  kNoDraft,     // no source had anything to say
+  kLimit,       // its limits or the step's rows leave no room
+  kDoesNotPay,  // plain decoding is expected to be as fast
+  kUnknown,     // not known well enough, and what may be lost by trying is used up
+  kFloor,       // the positions went to other tenants' floors
+};
+inline constexpr size_t kOffReasons = 5;
+
+// Counters of a DraftBudget's life, over steps that were observed. Times are microseconds and of
+// the steps that drafted, tokens those of sequences in mode kAuto and kFixed.
+struct DraftBudgetMetrics {
+  static constexpr size_t kLengths = 17;  // 16 and more count as the last
+  int64_t steps = 0;
+  int64_t drafting_steps = 0;
+  double predicted_us = 0;
+  double measured_us = 0;
+  double predicted_accepted = 0;
+  int64_t drafted_tokens = 0;
+  int64_t accepted_tokens = 0;
+  int64_t probes = 0;  // steps that tried what was not expected to pay
+  std::array<int64_t, kLengths> chosen_tokens{};  // by draft length, of sequences in mode kAuto
+  std::array<int64_t, kOffReasons> off_reasons{};
+};
+
+// Decides every step which sequences draft how many tokens of which source, to maximise expected
+// tokens per second, plain decoding included. What is not known is tried within an allowance: at
+// most a small share of the time spent so far may be lost against plain decoding. docs/speculation
+// describes the rules. No clock inside: the same calls give the same choices.
+// The engine's thread. Never fails; what makes no sense is clamped.
+class DraftBudget {
+ public:
+  // `other_rows`: of the step's target forward beyond one for each sequence (prefill); `max_rows`:
+  // of all of it. Element i of the answer is sequence i's; valid until the next call.
+  std::span<const DraftGrant> Choose(std::span<const BudgetSequence> sequences, int32_t other_rows,
+                                     int32_t max_rows);
+  // After Choose, with the same sequences; not if the step failed.
+  void Observe(std::span<const BudgetSequence> sequences, const StepOutcome& outcome);
+
+  const ForwardCostModel& target_cost() const { return target_cost_; }
+  const DraftBudgetMetrics& metrics() const { return metrics_; }
+
+ private:
+  // What Choose remembers for Observe.
+  struct Pending {
+    int32_t forced_tokens = 0;  // of kFixed
+    int32_t plain_rows = 0;     // of the target's forward without kAuto's drafts and other rows
+    int32_t step_rows = 0;      // with other rows
+    double plain_us = 0;        // of plain_rows and the forced drafts
+    double plain_tokens = 0;
+    double predicted_accepted = 0;
+    bool probe = false;
+    bool cost_probe = false;
+    AcceptanceModel* trial_acceptance = nullptr;
+    DraftClass trial_class;
+    double trial_rate = 0;  // before
+  };
+
+  void GrantFixed(std::span<const BudgetSequence> sequences, int32_t room);
+  void PrepareOptions(std::span<const BudgetSequence> sequences);
+  void PrepareCosts(std::span<const BudgetSequence> sequences, int32_t other_rows,
+                    int32_t max_rows);
+  int32_t TenantIndex(const BudgetSequence& sequence);
+  bool TryClass(std::span<const BudgetSequence> sequences);
+  bool TryRows(int32_t other_rows);
+  void RefreshPlain(int32_t other_rows);
+  void Count(std::span<const BudgetSequence> sequences);
+  ForwardCost DraftCost(size_t model, int32_t rows) const;
+
+  ForwardCostModel target_cost_;
+  std::vector<ForwardCostModel> draft_costs_;
+  PositionSearch search_;
+  DraftBudgetMetrics metrics_;
+  int64_t step_ = 0;
+  // What may be lost against plain decoding, us, and what the next trial may lose.
+  double allowance_us_ = 0;
+  double wanted_us_ = 0;
+  int64_t steps_since_plain_ = 0;
+  AcceptanceModel::Trial cost_trial_;
+  int32_t cost_trial_rows_ = 0;
+  Pending pending_;
+
+  // Scratch of Choose.
+  StepCosts costs_;
+  std::vector<ForwardCost> target_table_;
+  std::vector<std::vector<ForwardCost>> draft_tables_;
+  std::vector<std::vector<int32_t>> forced_rows_;
+  std::vector<int64_t> tenants_;
+  std::vector<double> tenant_weights_;
+  std::vector<DraftOption> options_;
+  std::vector<int32_t> option_offers_;
+  std::vector<float> survivals_;
+  std::vector<DraftOption> trial_options_;
+  std::vector<int32_t> trial_order_;
+  std::vector<float> trial_survivals_;
+  DraftPlan plan_;
+  DraftPlan trial_plan_;
+  DraftPlan best_trial_plan_;
+  std::vector<DraftGrant> grants_;
+};
+
+}  // namespace foretoken
+
+#endif  // FORETOKEN_SPECULATIVE_DRAFT_BUDGET_H_
