@@ -250,6 +250,48 @@ TEST_F(RecurrentSequencePoolTest, AMemoryThatCannotBeCutKeepsItsCellsUntilItIsEm
   ExpectCells(0);
 }
 
+// A back end that cannot empty its sequences.
+class StuckBackend : public ModelBackend {
+ public:
+  explicit StuckBackend(ModelBackend& backend) : backend_(backend) {}
+  const BackendDescription& description() const override { return backend_.description(); }
+  Result<LogitsRows> Decode(std::span<const BatchRow> rows) override {
+    return backend_.Decode(rows);
+  }
+  Status Truncate(SequenceId, int32_t) override { return InternalError("stuck"); }
+  Status Fork(SequenceId source, SequenceId target, int32_t length) override {
+    return backend_.Fork(source, target, length);
+  }
+  Result<std::vector<uint8_t>> SaveSequence(SequenceId sequence) override {
+    return backend_.SaveSequence(sequence);
+  }
+  Status RestoreSequence(SequenceId target, std::span<const uint8_t> state) override {
+    return backend_.RestoreSequence(target, state);
+  }
+  Status UseAdapter(const LoadedAdapter* adapter, float scale) override {
+    return backend_.UseAdapter(adapter, scale);
+  }
+
+ private:
+  ModelBackend& backend_;
+};
+
+TEST_F(SequencePoolTest, WhatCannotBeEmptiedIsNotHandedOutAgain) {
+  StuckBackend stuck(*backend_);
+  SequencePool pool(stuck);
+  Sequence sequence = pool.Acquire().value();
+  const SequenceId id = sequence.id();
+  ASSERT_TRUE(sequence.Grow(5).ok());
+  sequence.Reset();
+  EXPECT_EQ(pool.free_ids(), 2);
+  EXPECT_EQ(pool.free_cells(), 59);
+  const Sequence second = pool.Acquire().value();
+  const Sequence third = pool.Acquire().value();
+  EXPECT_NE(second.id(), id);
+  EXPECT_NE(third.id(), id);
+  EXPECT_FALSE(pool.Acquire().ok());
+}
+
 // After any calls, failing ones among them, what the pool counts is what the back end holds, and
 // what it says that dropping a sequence frees is what dropping it frees.
 TEST_F(SequencePoolTest, RandomCallsKeepTheCount) {
