@@ -16,20 +16,21 @@ class Forward {
   Forward(ModelBackend& backend, const Consumer& consume) : backend_(backend), consume_(consume) {}
 
   void Run(std::span<ForwardPart* const> parts) {
-    const Status status = Try(parts);
+    const Status status = cancelled_.ok() ? Try(parts) : cancelled_;
     if (status.ok()) return;
-    const bool cancelled = status.code() == StatusCode::kCancelled;
-    if (parts.size() == 1 && !cancelled && parts[0]->droppable_rows > 0) {
-      ForwardPart& part = *parts[0];
+    if (status.code() == StatusCode::kCancelled) {
+      cancelled_ = status;
+      for (ForwardPart* part : parts) part->status = status;
+    } else if (parts.size() > 1) {
+      Run(parts.first(parts.size() / 2));
+      Run(parts.subspan(parts.size() / 2));
+    } else if (ForwardPart& part = *parts[0]; part.droppable_rows > 0) {
       part.dropped = status;
       part.tokens.resize(part.tokens.size() - static_cast<size_t>(part.droppable_rows));
       part.logits_rows -= std::exchange(part.droppable_rows, 0);
       Run(parts);
-    } else if (parts.size() == 1 || cancelled) {
-      for (ForwardPart* part : parts) part->status = status;
     } else {
-      Run(parts.first(parts.size() / 2));
-      Run(parts.subspan(parts.size() / 2));
+      part.status = status;
     }
   }
 
@@ -41,7 +42,7 @@ class Forward {
     rows_.clear();
     size_t staged = 0;
     Status status;
-    for (; staged < parts.size() && status.ok(); ++staged) {
+    for (; staged < parts.size(); ++staged) {
       ForwardPart& part = *parts[staged];
       status = part.cache->Stage(part.tokens, part.logits_rows, rows_);
       if (!status.ok()) break;
@@ -75,6 +76,7 @@ class Forward {
   ModelBackend& backend_;
   const Consumer& consume_;
   ForwardReport report_;
+  Status cancelled_;  // why nothing runs any more
   std::vector<BatchRow> rows_;
 };
 

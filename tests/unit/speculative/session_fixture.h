@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <ostream>
 #include <set>
 #include <span>
 #include <utility>
@@ -15,6 +16,11 @@
 #include "testing/fake_model.h"
 
 namespace foretoken {
+
+// For gtest's messages.
+inline void PrintTo(const Status& status, std::ostream* out) {
+  *out << status.ToString();
+}
 
 // A fake model with one back end and what a test watches of it. What a test takes of the pool it
 // must have given back before this goes.
