@@ -21,9 +21,9 @@ int64_t MicrosecondsSince(Clock::time_point start) {
 // An entry while the round goes on.
 struct Member {
   RoundEntry* entry = nullptr;
-  int32_t rows = 0;           // of committed tokens
-  bool decodes = false;       // past its prompt: it may draft
-  std::vector<Draft> texts;   // proposals without a model
+  int32_t rows = 0;                // of committed tokens
+  bool decodes = false;            // past its prompt: it may draft
+  std::vector<Draft> texts;        // proposals without a model
   std::vector<DraftOffer> offers;  // the texts, then the draft model
   Draft draft;
 
@@ -126,9 +126,8 @@ class Round {
       GrantDraftModel(member, grant.tokens);
       return;
     }
-    const auto text = std::find_if(member.texts.begin(), member.texts.end(), [&](const Draft& t) {
-      return t.source == offer.source;
-    });
+    const auto text = std::find_if(member.texts.begin(), member.texts.end(),
+                                   [&](const Draft& t) { return t.source == offer.source; });
     member.draft = *text;  // the budget still looks at the proposal
     const auto k = static_cast<size_t>(grant.tokens);
     member.draft.tokens.resize(k);
@@ -161,19 +160,20 @@ class Round {
     task_members_[pool].push_back(&member);
   }
 
-  void NoteDraftForward(const Member& member, const ModelForward& forward) {
-    if (forward.rows == 0) return;
-    ++report_.draft_forwards;
+  void NoteDraftForward(const Member& member, const ForwardReport& forward) {
+    report_.draft_forwards += forward.forwards;
     report_.draft_rows += forward.rows;
-    report_.draft_us += forward.us;
+    report_.draft_us += forward.forward_us;
+    // What had to be repeated says nothing of what a forward costs.
+    if (forward.forwards != 1 || forward.rows == 0) return;
     draft_forwards_.push_back({.draft_model = member.entry->draft_cost_id,
                                .rows = forward.rows,
-                               .us = static_cast<double>(forward.us)});
+                               .us = static_cast<double>(forward.forward_us)});
   }
 
   void RunDraftModels() {
     for (auto& [pool, catch_ups] : catch_ups_) {
-      const ModelForward forward = CatchUpTogether(catch_ups);
+      const ForwardReport forward = CatchUpTogether(catch_ups);
       for (const CatchUpTask& task : catch_ups) {
         Member& member = MemberOf(*task.model);
         if (&task == catch_ups.data()) NoteDraftForward(member, forward);
@@ -182,7 +182,7 @@ class Round {
     }
     for (auto& [pool, tasks] : tasks_) {
       const std::vector<Member*>& members = task_members_[pool];
-      for (const ModelForward& forward : DraftTogether(tasks, context_.workers)) {
+      for (const ForwardReport& forward : DraftTogether(tasks, context_.workers)) {
         NoteDraftForward(*members[0], forward);
       }
       for (size_t i = 0; i < tasks.size(); ++i) {
@@ -233,10 +233,11 @@ class Round {
     }
     // What a step costs that had to be repeated says nothing of what steps cost.
     if (sequences_.empty() || !all_ran) return;
-    context_.budget.Observe(sequences_, {.target_rows = report_.target.rows,
-                                         .target_us = static_cast<double>(report_.target.forward_us),
-                                         .draft_forwards = draft_forwards_,
-                                         .sequences = outcomes_});
+    context_.budget.Observe(sequences_,
+                            {.target_rows = report_.target.rows,
+                             .target_us = static_cast<double>(report_.target.forward_us),
+                             .draft_forwards = draft_forwards_,
+                             .sequences = outcomes_});
   }
 
   void CommitVerified(Member& member, const Verification& verification) {
