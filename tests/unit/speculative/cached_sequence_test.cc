@@ -134,14 +134,27 @@ TEST(CachedSequenceTest, TruncatingGivesTheCellsBack) {
   const Tokens tokens = {1, 2, 3, 4};
   for (int32_t length = 0; length <= 6; ++length) {
     Fill(sequence, tokens);
-    ASSERT_TRUE(sequence.Truncate(length).ok());
+    sequence.Truncate(length);
     const int32_t kept = std::min(length, 4);
     EXPECT_EQ(sequence.cached_tokens(), kept);
     EXPECT_TRUE(
         std::ranges::equal(sequence.tokens(), std::span(tokens).first(static_cast<size_t>(kept))));
     ExpectCells(setup, kept);
   }
-  EXPECT_TRUE(CachedSequence(*setup.pool).Truncate(0).ok());
+  CachedSequence unused(*setup.pool);
+  unused.Truncate(0);
+  EXPECT_EQ(unused.sequence(), nullptr);
+}
+
+TEST(CachedSequenceTest, TruncatingAMemoryThatCannotBeCutGivesItUp) {
+  FakeSetup setup({.can_truncate = false});
+  CachedSequence sequence(*setup.pool);
+  Fill(sequence, {1, 2, 3});
+  sequence.Truncate(3);
+  ExpectCells(setup, 3);
+  sequence.Truncate(2);
+  EXPECT_EQ(sequence.cached_tokens(), 0);
+  ExpectCells(setup, 0);
 }
 
 TEST(CachedSequenceTest, AFailureLeavesTheCacheAsItWas) {
