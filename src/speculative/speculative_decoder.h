@@ -46,7 +46,7 @@ class CommitSink {
 class SpeculativeDecoder {
  public:
   // Those of `sources` that options.speculation.sources does not name are left out; they are asked
-  // in its order. At most one of them runs a model.
+  // in its order. At most one of each kind; that of kDraftModel is a DraftModelWrapper.
   SpeculativeDecoder(TargetModelWrapper target, std::vector<std::unique_ptr<DraftModel>> sources,
                      DecoderOptions options);
 
