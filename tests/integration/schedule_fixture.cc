@@ -9,7 +9,6 @@
 
 #include <fmt/format.h>
 
-#include "integration/schedule_features.h"
 #include "unit/tenancy/fake_runtime.h"
 
 namespace foretoken {
@@ -302,12 +301,11 @@ std::vector<std::string> Play(const Schedule& schedule, Totals& totals) {
   const std::map<std::string, Oracle> oracles = MakeOracles(schedule);
   for (size_t i = 0; i < schedule.requests.size(); ++i) {
     const ScheduledRequest& scheduled = schedule.requests[i];
-    const Allowance allowance{
-        .refusal = schedule.Removes(scheduled.tenant),
-        .failure = (schedule.faults.target_chance > 0 && !features::kIsolation) ||
-                   (schedule.faults.poison && !scheduled.same_tokens)};
-    const Oracle& oracle = oracles.at(schedule.FindTenant(scheduled.tenant).target.path);
-    const Status verdict = JudgeOutcome(oracle, scheduled, allowance, performance.outcome(i));
+    const Allowance allowance{.refusal = schedule.Removes(scheduled.tenant),
+                              .failure = schedule.faults.poison && !scheduled.same_tokens};
+    const TenantConfig& tenant = schedule.FindTenant(scheduled.tenant);
+    const Status verdict = JudgeOutcome(oracles.at(tenant.target.path), tenant, scheduled,
+                                        allowance, performance.outcome(i));
     if (!verdict.ok()) {
       faults.push_back(
           fmt::format("request {}: {} ({})", i, verdict.message(), Describe(scheduled)));

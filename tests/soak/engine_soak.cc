@@ -23,7 +23,6 @@
 
 #include <fmt/format.h>
 
-#include "integration/schedule_features.h"
 #include "integration/schedule_fixture.h"
 #include "unit/tenancy/fake_runtime.h"
 
@@ -111,10 +110,11 @@ class Soak {
       client->Read();
       SetRunning(number, nullptr);
       const Allowance allowance{.refusal = ComesAndGoes(scheduled.tenant),
-                                .failure = !features::kIsolation || !scheduled.same_tokens};
-      const Oracle& oracle = oracles_.at(schedule_.FindTenant(scheduled.tenant).target.path);
-      const Status verdict = JudgeOutcome(oracle, scheduled, allowance, client->outcome());
-      if (!verdict.ok()) AddFault(verdict.message());
+                                .failure = !scheduled.same_tokens};
+      const TenantConfig& tenant = schedule_.FindTenant(scheduled.tenant);
+      const Status verdict = JudgeOutcome(oracles_.at(tenant.target.path), tenant, scheduled,
+                                          allowance, client->outcome());
+      if (!verdict.ok()) AddFault(verdict.message() + " (" + Describe(scheduled) + ")");
       const std::lock_guard lock(mutex_);
       totals_.Count(client->outcome());
     }
