@@ -51,7 +51,7 @@ class Generator {
     }
     oracles_ = MakeOracles(schedule_);
     for (int32_t i = 0; i < requests; ++i) schedule_.requests.push_back(MakeRequest());
-    MakeCacheSizes(2.0f);
+    MakeCacheSizes(8.0f);
     return std::move(schedule_);
   }
 

@@ -57,7 +57,7 @@ struct Totals {
   int64_t restores = 0;
 
   void Count(const Outcome& outcome);
-  // The target's back end, at the end.
+  // A target's back ends, all they have done.
   void Count(const FakeControl& target);
   std::string ToString() const;
 };
