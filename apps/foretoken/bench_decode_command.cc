@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <limits>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -13,7 +12,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/macros.h"
-#include "base/mutex.h"
+#include "bench_models.h"
 #include "bench_report.h"
 #include "console.h"
 #include "exit_code.h"
@@ -21,7 +20,6 @@
 #include "generation_flags.h"
 #include "model/default_loader.h"
 #include "model/loaded_model.h"
-#include "model/prompt_tokens.h"
 #include "near_tie_judge.h"
 #include "prompts_file.h"
 #include "result_json.h"
@@ -38,38 +36,6 @@ struct BenchFlags {
   int32_t repeat = 1;
   bool raw = false;
   bool json = false;
-};
-
-// Every model that a manager has loaded, by path, so that the bench can look at the target's tokens
-// and rows itself. Any thread may call it.
-class ModelTable {
- public:
-  explicit ModelTable(std::unique_ptr<ModelLoader> loader) : loader_(std::move(loader)) {}
-
-  Result<std::shared_ptr<LoadedModel>> Load(const ModelConfig& config) {
-    MutexLock lock(mutex_);
-    std::shared_ptr<LoadedModel>& model = models_[config.path];
-    if (!model) {
-      FORETOKEN_ASSIGN_OR_RETURN(model, loader_->Load(config));
-    }
-    return model;
-  }
-
- private:
-  const std::unique_ptr<ModelLoader> loader_;
-  Mutex mutex_;
-  std::map<std::string, std::shared_ptr<LoadedModel>> models_ FORETOKEN_GUARDED_BY(mutex_);
-};
-
-class TableLoader : public ModelLoader {
- public:
-  explicit TableLoader(std::shared_ptr<ModelTable> table) : table_(std::move(table)) {}
-  Result<std::shared_ptr<LoadedModel>> Load(const ModelConfig& config) override {
-    return table_->Load(config);
-  }
-
- private:
-  const std::shared_ptr<ModelTable> table_;  // second owner: the bench
 };
 
 // A run with what the judge wants to know of it.
@@ -96,12 +62,6 @@ Result<RecordedRun> RunOnce(TenantRuntime& tenant, GenerateRequest request) {
   }
   FORETOKEN_RETURN_IF_ERROR(run.finish.status);
   return run;
-}
-
-// What `run` would send for the prompt.
-PromptContent ContentOf(const std::string& text, bool raw) {
-  if (raw) return text;
-  return std::vector<ChatMessage>{{"user", text}};
 }
 
 // Runs the prompts on two tenants of one target, one plain and one speculative. One thread.
@@ -204,7 +164,7 @@ Result<BenchReport> DecodeBench::Measure(const std::vector<Prompt>& prompts) {
   for (size_t i = 0; i < prompts.size(); ++i) {
     const Prompt& prompt = prompts[i];
     FORETOKEN_ASSIGN_OR_RETURN(const std::vector<TokenId> tokens,
-                               TokenizePrompt(*target_, ContentOf(prompt.text, raw_)));
+                               PromptTokens(*target_, prompt.text, raw_));
     if (i == 0) FORETOKEN_RETURN_IF_ERROR(WarmUp(tokens));
     PromptFigures figures;
     figures.id = prompt.id;

@@ -123,6 +123,9 @@ StepPlan PlanStep(EngineState& state) {
     for (const RequestPtr& request : state.running) {
       if (request->sink.channel().HasRoom()) ready.push_back(request.get());
     }
+    const auto suspect = std::find_if(ready.begin(), ready.end(),
+                                      [](const ActiveRequest* r) { return r->is_suspect; });
+    if (suspect != ready.end()) ready = {*suspect};
   };
   collect();
   if (ready.empty()) return plan;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/finish_request.h"
+#include "engine/kv_room.h"
 
 namespace foretoken {
 namespace {
@@ -12,6 +13,7 @@ using Clock = std::chrono::steady_clock;
 
 // A position of a prompt costs about half of one that is decoded: they come many at a time.
 constexpr int64_t kPromptPositionsPerToken = 2;
+constexpr int32_t kMaxStarvedSteps = 8;
 
 void ChargeTenant(EngineState& state, const ActiveRequest& request, const RoundEntry& entry) {
   const int64_t tokens = entry.committed > 0 && entry.committed_rows == 1
@@ -28,6 +30,19 @@ void NoteTimes(ActiveRequest& request, const RoundEntry& entry, const RoundRepor
     request.verify_us += report.target.forward_us;
     request.sample_us += report.judge_us;
   }
+}
+
+// Whether a failure may pass. An aborted forward: who was cancelled is ended as such, the others go
+// on. No room, against what our ledger says: perhaps when more is free.
+bool MayTryAgain(EngineState& state, ActiveRequest& request, const Status& failure) {
+  if (failure.code() == StatusCode::kCancelled) return true;
+  if (failure.code() == StatusCode::kUnavailable) {
+    request.is_suspect = true;
+    return true;
+  }
+  if (failure.code() != StatusCode::kResourceExhausted) return false;
+  EvictForCells(state, state.backend.description().cache_tokens);
+  return ++request.starved_steps < kMaxStarvedSteps;
 }
 
 RequestPtr TakeRunning(EngineState& state, const ActiveRequest* request) {
@@ -112,8 +127,9 @@ void SettleStep(EngineState& state, const StepPlan& plan, std::span<const RoundE
     }
     if (entry.committed > 0) RecordRound(state, request, entry);
     Emit(state, request, times.round_end);
-    // An aborted forward: those who were cancelled are ended as such, the others try again.
-    if (entry.status.code() == StatusCode::kCancelled) continue;
+    if (entry.status.ok()) request.starved_steps = 0;
+    if (entry.committed > 0) request.is_suspect = false;
+    if (!entry.status.ok() && MayTryAgain(state, request, entry.status)) continue;
     if (!entry.status.ok()) {
       FinishRequest(state, TakeRunning(state, &request), FinishReason::kError, entry.status);
     } else if (entry.finished) {

@@ -1,6 +1,7 @@
 #include "model/llama_backend.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -78,10 +79,10 @@ class LlamaBackend : public ModelBackend {
         return InternalError(fmt::format("llama.cpp failed with code {} on {} rows{}", code,
                                          rows.size(), TakeLlamaError()));
     }
-    if (logits_rows == 0) return LogitsRows();
+    if (logits_rows == 0) return LogitsRows(nullptr, 0, description_.vocabulary_size, device_us_);
     const float* logits = llama_get_logits(context_.get());
     if (logits == nullptr) return InternalError("llama.cpp returned no logits");
-    return LogitsRows(logits, logits_rows, description_.vocabulary_size);
+    return LogitsRows(logits, logits_rows, description_.vocabulary_size, device_us_);
   }
 
   Status Truncate(SequenceId sequence, int32_t length) override {
@@ -230,6 +231,15 @@ class LlamaBackend : public ModelBackend {
 
   int32_t Forward() {
     DeviceTurn turn(*options_.device);
+    const auto start = std::chrono::steady_clock::now();
+    const int32_t code = DecodeBatch();
+    device_us_ = std::chrono::duration_cast<std::chrono::microseconds>(
+                     std::chrono::steady_clock::now() - start)
+                     .count();
+    return code;
+  }
+
+  int32_t DecodeBatch() {
     if (!reserves_next_) return llama_decode(context_.get(), batch_);
     MutexLock lock(weights_->adapters_mutex);
     const int32_t code = llama_decode(context_.get(), batch_);
@@ -341,6 +351,7 @@ class LlamaBackend : public ModelBackend {
   BackendDescription description_;
   LlamaContextHandle context_;
   llama_memory_t memory_ = nullptr;
+  int64_t device_us_ = 0;  // of the last forward
   bool reserves_next_ = false;  // the adapter in use may have changed since the last forward
 
   // The batch's arrays, kept to save allocations.

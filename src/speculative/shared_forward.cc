@@ -28,21 +28,40 @@ class Forward {
     } else if (parts.size() == 1 || cancelled) {
       for (ForwardPart* part : parts) part->status = status;
     } else {
-      Run(parts.first(parts.size() / 2));
-      Run(parts.subspan(parts.size() / 2));
+      const std::vector<ForwardPart*> kept = WithoutLost(parts, status);
+      const std::span<ForwardPart* const> rest(kept);
+      if (!rest.empty()) Run(rest.first((rest.size() + 1) / 2));
+      if (rest.size() > 1) Run(rest.subspan((rest.size() + 1) / 2));
     }
   }
 
   const ForwardReport& report() const { return report_; }
 
  private:
-  // On failure every part's cache is as it was.
+  // Those whose caches are as they were before the failure. Memories that cannot be cut back lost
+  // what they held: their rows mean nothing any more.
+  static std::vector<ForwardPart*> WithoutLost(std::span<ForwardPart* const> parts,
+                                               const Status& status) {
+    std::vector<ForwardPart*> kept;
+    for (ForwardPart* part : parts) {
+      if (part->cached_before == part->cache->cached_tokens()) {
+        kept.push_back(part);
+      } else {
+        part->status = UnavailableError("lost what was cached to a forward of several that failed: " +
+                                        status.message());
+      }
+    }
+    return kept;
+  }
+
+  // On failure every part's cache is as it was, or empty.
   Status Try(std::span<ForwardPart* const> parts) {
     rows_.clear();
     size_t staged = 0;
     Status status;
     for (; staged < parts.size() && status.ok(); ++staged) {
       ForwardPart& part = *parts[staged];
+      part.cached_before = part.cache->cached_tokens();
       status = part.cache->Stage(part.tokens, part.logits_rows, rows_);
       if (!status.ok()) break;
     }
@@ -60,8 +79,9 @@ class Forward {
     const Clock::time_point start = Clock::now();
     ++report_.forwards;
     auto logits = backend_.Decode(rows_);
-    report_.forward_us +=
+    const int64_t elapsed_us =
         std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
+    report_.forward_us += logits.ok() ? logits->device_us().value_or(elapsed_us) : elapsed_us;
     FORETOKEN_RETURN_IF_ERROR(logits.status());
     report_.rows += static_cast<int32_t>(rows_.size());
     int32_t row = 0;

@@ -17,7 +17,7 @@
 #include "unit/tenancy/fake_runtime.h"
 
 #if defined(FORETOKEN_THREAD_SANITIZER) || defined(FORETOKEN_ADDRESS_SANITIZER)
-extern "C" void __sanitizer_set_death_callback(void (*callback)());  // NOLINT: not our name
+#include <sanitizer/common_interface_defs.h>
 #endif
 
 namespace foretoken {
