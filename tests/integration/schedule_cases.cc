@@ -5,8 +5,6 @@
 
 #include <fmt/format.h>
 
-#include "integration/schedule_features.h"
-
 namespace foretoken {
 namespace {
 
@@ -23,10 +21,11 @@ class Generator {
     MakeRuntime();
     MakeTenants(random_.Int(1, 4));
     oracles_ = MakeOracles(schedule_);
-    const int32_t count = random_.Chance(0.2) ? random_.Int(1, 3) : random_.Int(2, 24);
+    last_arrival_ = random_.Pick<int32_t>({0, 10, 60});
+    const int32_t count = random_.Chance(0.1) ? random_.Int(1, 3) : random_.Int(4, 24);
     for (int32_t i = 0; i < count; ++i) schedule_.requests.push_back(MakeRequest());
     MakeRemovals();
-    MakeCacheSizes();
+    MakeCacheSizes(random_.Chance(0.7) ? random_.Real(1.2f, 4.0f) : 0.5f);
     return std::move(schedule_);
   }
 
@@ -52,7 +51,7 @@ class Generator {
     }
     oracles_ = MakeOracles(schedule_);
     for (int32_t i = 0; i < requests; ++i) schedule_.requests.push_back(MakeRequest());
-    MakeCacheSizes();
+    MakeCacheSizes(8.0f);
     return std::move(schedule_);
   }
 
@@ -63,11 +62,12 @@ class Generator {
     target.seed = schedule_.seed * 4 + 1;
     target.context_tokens = context_tokens_ = random_.Int(32, 120);
     target.max_batch_rows = random_.Int(2, 40);
-    target.max_logits_rows = random_.Int(1, target.max_batch_rows);
+    target.max_logits_rows =
+        random_.Chance(0.5) ? target.max_batch_rows : random_.Int(1, target.max_batch_rows);
     target.can_truncate = !random_.Chance(0.04);
     target.context_order = random_.Chance(0.6) ? random_.Int(1, 3) : 0;
-    target.end_of_text_logit = random_.Real(-4.0f, 1.0f);
-    if (features::kAdapters && random_.Chance(0.3)) target.adapters = {{"x", 5}, {"y", 6}};
+    target.end_of_text_logit = random_.Real(-8.0f, 0.0f);
+    if (random_.Chance(0.3)) target.adapters = {{"x", 5}, {"y", 6}};
     schedule_.models[kTargetPath] = target;
     if (random_.Chance(0.1)) {
       target.seed += 3;
@@ -101,8 +101,9 @@ class Generator {
 
   void MakeRuntime() {
     RuntimeOptions& options = schedule_.runtime;
-    options.stream_capacity = random_.Int(1, 8);
-    options.max_running = random_.Int(1, 8);
+    // Through a narrow stream a request goes at its reader's pace, and the others without it.
+    options.stream_capacity = random_.Chance(0.4) ? random_.Int(1, 8) : 64;
+    options.max_running = random_.Chance(0.1) ? 1 : random_.Int(2, 8);
     options.prefill_slowdown = random_.Real(1.5f, 10.0f);
     options.prefix_reuse = random_.Chance(0.6);
     options.paused_state_bytes = random_.Pick<int64_t>({0, 2000, 1 << 20});
@@ -123,6 +124,7 @@ class Generator {
         if (random_.Chance(0.5)) {
           tenant.draft_model->context_tokens = schedule_.models[draft].context_tokens;
         }
+        if (random_.Chance(0.5)) tenant.draft_model->kv_cache_tokens = 8 * context_tokens_;
       }
       tenant.speculation = RandomSpeculation();
       tenant.weight = random_.Real(0.25f, 4.0f);
@@ -175,10 +177,10 @@ class Generator {
       options.speculation->rule = VerifyRule::kMaxAcceptance;
       scheduled.same_tokens = false;
     }
-    if (features::kPredictions && random_.Chance(0.3)) {
+    if (random_.Chance(0.3)) {
       options.prediction = PartlyRight(scheduled.answer);
     }
-    if (features::kDeadlines && random_.Chance(0.03)) options.deadline_ms = random_.Int(1, 3);
+    if (random_.Chance(0.03)) options.deadline_ms = random_.Int(1, 3);
     MarkPoison(scheduled);
     MakeEvents(scheduled);
     return scheduled;
@@ -195,7 +197,7 @@ class Generator {
   std::vector<TokenId> RandomPrompt() {
     const int32_t longest = context_tokens_ - 1;
     const auto length =
-        static_cast<size_t>(random_.Int(1, random_.Chance(0.2) ? longest : longest * 2 / 3));
+        static_cast<size_t>(random_.Int(1, random_.Chance(0.2) ? longest : longest / 2));
     std::vector<TokenId> prompt;
     if (!schedule_.requests.empty() && random_.Chance(0.25)) {
       // The next turn of a conversation.
@@ -216,7 +218,7 @@ class Generator {
   GenerateOptions RandomOptions() {
     const int32_t vocabulary_size = schedule_.target().vocabulary_size;
     GenerateOptions options;
-    options.max_tokens = random_.Chance(0.1) ? 1 : random_.Int(2, 40);
+    options.max_tokens = random_.Chance(0.05) ? 1 : random_.Int(2, 60);
     SamplingOptions& sampling = options.sampling;
     sampling.seed = static_cast<uint64_t>(random_.Int(0, 1 << 30));
     sampling.temperature = random_.Chance(0.35) ? 0.0f : random_.Real(0.1f, 1.5f);
@@ -233,7 +235,7 @@ class Generator {
     options.ignore_end_of_text = random_.Chance(0.3);
     static const std::vector<std::string> kStops = {"a", "ab", "\u00e9", "ba", "cd", "abab", "dc"};
     while (random_.Chance(0.15)) options.stop.push_back(random_.Pick(kStops));
-    if (features::kChoices && random_.Chance(0.3)) {
+    if (random_.Chance(0.3)) {
       options.choice = static_cast<uint64_t>(random_.Int(1, 5));
     }
     return options;
@@ -262,12 +264,12 @@ class Generator {
   }
 
   void MakeEvents(ScheduledRequest& scheduled) {
-    scheduled.arrival_step = random_.Chance(0.3) ? 0 : random_.Int(0, 60);
+    scheduled.arrival_step = random_.Int(0, last_arrival_);
     if (random_.Chance(0.1)) scheduled.reader.cancel_after = random_.Int(0, 12);
     if (random_.Chance(0.07)) scheduled.reader.drop_after = random_.Int(0, 12);
     if (random_.Chance(0.05)) scheduled.reader.pause_every = random_.Int(1, 6);
     if (random_.Chance(0.1)) {
-      scheduled.cancel_step = scheduled.arrival_step + random_.Int(0, 30);
+      scheduled.cancel_step = scheduled.arrival_step + random_.Int(0, 60);
     }
   }
 
@@ -279,9 +281,8 @@ class Generator {
     }
   }
 
-  // Cells for every request that may run at once, or for only a part of them.
-  void MakeCacheSizes() {
-    if (!features::kBatching) return;
+  // As many cells as the requests that may run at once want, divided by `over_commit`.
+  void MakeCacheSizes(float over_commit) {
     std::vector<int32_t> lengths;
     for (const ScheduledRequest& scheduled : schedule_.requests) {
       const auto& prompt = std::get<std::vector<TokenId>>(scheduled.request.prompt);
@@ -293,8 +294,6 @@ class Generator {
     lengths.resize(std::min(lengths.size(), static_cast<size_t>(schedule_.runtime.max_running)));
     int32_t demand = 0;
     for (const int32_t length : lengths) demand += length;
-    const float over_commit =
-        features::kOverCommit && random_.Chance(0.6) ? random_.Real(1.2f, 3.0f) : 0.5f;
     const auto cells = static_cast<int32_t>(static_cast<float>(demand) / over_commit);
     for (TenantConfig& tenant : schedule_.tenants) {
       tenant.target.kv_cache_tokens = std::max(cells, context_tokens_);
@@ -304,6 +303,7 @@ class Generator {
   Random random_;
   Schedule schedule_;
   int32_t context_tokens_ = 0;
+  int32_t last_arrival_ = 0;
   std::vector<std::vector<TokenId>> shared_beginnings_;
   std::map<std::string, Oracle> oracles_;  // by path of the target
 };

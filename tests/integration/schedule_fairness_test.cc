@@ -12,7 +12,6 @@
 
 #include <fmt/format.h>
 
-#include "integration/schedule_features.h"
 #include "integration/schedule_fixture.h"
 #include "unit/tenancy/fake_runtime.h"
 
@@ -44,10 +43,8 @@ class FairnessTest : public testing::Test {
     TenantConfig tenant = FakeTenant(name, kTargetPath);
     tenant.speculation.mode = SpeculationMode::kOff;
     tenant.weight = weight;
-    if (features::kBatching) {
-      tenant.target.context_tokens = 64;
-      tenant.target.kv_cache_tokens = 64 * kMaxRunning;
-    }
+    tenant.target.context_tokens = 64;
+    tenant.target.kv_cache_tokens = 64 * kMaxRunning;
     ASSERT_TRUE(runtime_.manager->AddTenant(tenant).ok());
   }
 
@@ -102,7 +99,6 @@ class Barrier {
 };
 
 TEST_F(FairnessTest, BackloggedTenantsGetTokensByWeight) {
-  if (!features::kFairOrder) GTEST_SKIP() << "first come, first served";
   AddTenant("light", 1);
   AddTenant("heavy", 3);
   Barrier start(1);
@@ -140,7 +136,6 @@ TEST_F(FairnessTest, BackloggedTenantsGetTokensByWeight) {
 }
 
 TEST_F(FairnessTest, AFloodDoesNotSlowDownWhoSendsOneAtATime) {
-  if (!features::kFairOrder) GTEST_SKIP() << "first come, first served";
   constexpr int32_t kQuietRequests = 20;
   constexpr int32_t kFloodRequests = 32;
   constexpr int32_t kQuietNumber = 10000000;

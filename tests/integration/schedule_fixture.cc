@@ -1,7 +1,12 @@
 #include "integration/schedule_fixture.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -9,8 +14,11 @@
 
 #include <fmt/format.h>
 
-#include "integration/schedule_features.h"
 #include "unit/tenancy/fake_runtime.h"
+
+#if defined(FORETOKEN_THREAD_SANITIZER) || defined(FORETOKEN_ADDRESS_SANITIZER)
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 namespace foretoken {
 namespace {
@@ -22,6 +30,31 @@ constexpr int32_t kMaxScheduleSeconds = 15 * kSlowness;
 
 // The same failure does not come again within so many calls: it passes.
 constexpr int64_t kCallsBetweenFaults = 8;
+
+// The schedule that is being played, for a process that dies of it.
+std::atomic<uint64_t> playing_seed = 0;
+
+void NamePlayingSchedule() {
+  std::array<char, 64> text{};
+  const auto end =
+      fmt::format_to_n(text.data(), text.size(), "died in schedule {}\n", playing_seed.load());
+  (void)!write(STDERR_FILENO, text.data(), std::min(end.size, text.size()));
+}
+
+void NameScheduleOnDeath(uint64_t seed) {
+  playing_seed = seed;
+#if defined(FORETOKEN_THREAD_SANITIZER) || defined(FORETOKEN_ADDRESS_SANITIZER)
+  __sanitizer_set_death_callback(NamePlayingSchedule);
+#else
+  for (const int signal : {SIGSEGV, SIGABRT, SIGFPE}) {
+    std::signal(signal, [](int received) {
+      NamePlayingSchedule();
+      std::signal(received, SIG_DFL);
+      std::raise(received);
+    });
+  }
+#endif
+}
 
 // A run of a schedule: the clients, and those who cancel requests and remove tenants.
 class Performance {
@@ -282,6 +315,7 @@ void PlanFaults(const FaultPlan& plan, const FakeModelOptions& model, uint64_t s
 }
 
 std::vector<std::string> Play(const Schedule& schedule, Totals& totals) {
+  NameScheduleOnDeath(schedule.seed);
   const Watchdog watchdog(fmt::format("schedule {}", schedule.seed), kMaxScheduleSeconds);
   std::vector<std::string> faults;
   FakeRuntime runtime(schedule.runtime, schedule.models);
@@ -302,12 +336,11 @@ std::vector<std::string> Play(const Schedule& schedule, Totals& totals) {
   const std::map<std::string, Oracle> oracles = MakeOracles(schedule);
   for (size_t i = 0; i < schedule.requests.size(); ++i) {
     const ScheduledRequest& scheduled = schedule.requests[i];
-    const Allowance allowance{
-        .refusal = schedule.Removes(scheduled.tenant),
-        .failure = (schedule.faults.target_chance > 0 && !features::kIsolation) ||
-                   (schedule.faults.poison && !scheduled.same_tokens)};
-    const Oracle& oracle = oracles.at(schedule.FindTenant(scheduled.tenant).target.path);
-    const Status verdict = JudgeOutcome(oracle, scheduled, allowance, performance.outcome(i));
+    const Allowance allowance{.refusal = schedule.Removes(scheduled.tenant),
+                              .failure = schedule.faults.poison && !scheduled.same_tokens};
+    const TenantConfig& tenant = schedule.FindTenant(scheduled.tenant);
+    const Status verdict = JudgeOutcome(oracles.at(tenant.target.path), tenant, scheduled,
+                                        allowance, performance.outcome(i));
     if (!verdict.ok()) {
       faults.push_back(
           fmt::format("request {}: {} ({})", i, verdict.message(), Describe(scheduled)));

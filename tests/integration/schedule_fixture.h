@@ -18,6 +18,18 @@
 #include "integration/schedule_cases.h"
 #include "integration/schedule_judge.h"
 
+#if defined(__SANITIZE_THREAD__)
+#define FORETOKEN_THREAD_SANITIZER
+#elif defined(__SANITIZE_ADDRESS__)
+#define FORETOKEN_ADDRESS_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define FORETOKEN_THREAD_SANITIZER
+#elif __has_feature(address_sanitizer)
+#define FORETOKEN_ADDRESS_SANITIZER
+#endif
+#endif
+
 namespace foretoken {
 
 // A client with one request: hands it in, reads its stream and misbehaves as planned.
@@ -123,18 +135,10 @@ void PlanFaults(const FaultPlan& plan, const FakeModelOptions& model, uint64_t s
 std::vector<std::string> Play(const Schedule& schedule, Totals& totals);
 
 // How many times slower than without it a sanitizer makes this build.
-#if defined(__SANITIZE_THREAD__)
+#if defined(FORETOKEN_THREAD_SANITIZER)
 inline constexpr int32_t kSlowness = 5;
-#elif defined(__SANITIZE_ADDRESS__)
+#elif defined(FORETOKEN_ADDRESS_SANITIZER)
 inline constexpr int32_t kSlowness = 2;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-inline constexpr int32_t kSlowness = 5;
-#elif __has_feature(address_sanitizer)
-inline constexpr int32_t kSlowness = 2;
-#else
-inline constexpr int32_t kSlowness = 1;
-#endif
 #else
 inline constexpr int32_t kSlowness = 1;
 #endif

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include "base/macros.h"
-#include "integration/schedule_features.h"
 
 namespace foretoken {
 namespace {
@@ -54,7 +53,28 @@ Status CheckPartialText(const Oracle& oracle, const ScheduledRequest& scheduled,
   return Wrong(fmt::format("the text is '{}' instead of '{}'", outcome.text, whole));
 }
 
-Status CheckStats(const ScheduledRequest& scheduled, const Outcome& outcome) {
+// A request drafts as it asks to, within what its tenant may.
+Status CheckLimits(const TenantConfig& tenant, const ScheduledRequest& scheduled,
+                   const SpeculationStats& stats) {
+  const SpeculativeConfig& own = scheduled.request.options.speculation.value_or(tenant.speculation);
+  int32_t longest = std::min(own.max_draft_tokens, tenant.speculation.max_draft_tokens);
+  if (own.mode == SpeculationMode::kFixed) longest = std::min(longest, own.draft_k);
+  if (own.mode == SpeculationMode::kOff || tenant.speculation.mode == SpeculationMode::kOff) {
+    longest = 0;
+  }
+  if (stats.by_position.size() > static_cast<size_t>(longest)) {
+    return Wrong(
+        fmt::format("drafts of {} tokens where {} are allowed", stats.by_position.size(), longest));
+  }
+  for (const auto& [source, counts] : stats.by_source) {
+    if (std::find(own.sources.begin(), own.sources.end(), source) == own.sources.end()) {
+      return Wrong(fmt::format("drafts from {}", DraftSourceKindName(source)));
+    }
+  }
+  return OkStatus();
+}
+
+Status CheckStats(const Outcome& outcome) {
   const SpeculationStats& stats = outcome.finishes.front().speculation;
   const auto count = [&](TokenOrigin origin) {
     return std::count_if(outcome.tokens.begin(), outcome.tokens.end(),
@@ -74,14 +94,6 @@ Status CheckStats(const ScheduledRequest& scheduled, const Outcome& outcome) {
       stats.drafted != by_position.drafted || stats.accepted != by_source.accepted ||
       stats.accepted != by_position.accepted) {
     return Wrong("the counts of drafted tokens contradict each other");
-  }
-  if (const auto& own = scheduled.request.options.speculation) {
-    if (own->mode == SpeculationMode::kOff && stats.drafted > 0) {
-      return Wrong("drafted although speculation is off");
-    }
-    if (static_cast<int64_t>(stats.by_position.size()) > own->max_draft_tokens) {
-      return Wrong("a draft is longer than the request allows");
-    }
   }
   // What a cancelled request had committed does not all reach its reader.
   if (outcome.finishes.front().reason == FinishReason::kCancelled) return OkStatus();
@@ -182,8 +194,9 @@ Status CheckEnd(const Oracle& oracle, const ScheduledRequest& scheduled, const A
 
 }  // namespace
 
-Status JudgeOutcome(const Oracle& oracle, const ScheduledRequest& scheduled,
-                    const Allowance& allowance, const Outcome& outcome) {
+Status JudgeOutcome(const Oracle& oracle, const TenantConfig& tenant,
+                    const ScheduledRequest& scheduled, const Allowance& allowance,
+                    const Outcome& outcome) {
   if (!outcome.refusal.ok()) {
     const bool wanted = allowance.refusal && outcome.refusal.code() == StatusCode::kNotFound;
     return wanted ? OkStatus() : Wrong("refused: " + outcome.refusal.ToString());
@@ -196,7 +209,8 @@ Status JudgeOutcome(const Oracle& oracle, const ScheduledRequest& scheduled,
   }
   FORETOKEN_RETURN_IF_ERROR(CheckEnd(oracle, scheduled, allowance, outcome));
   FORETOKEN_RETURN_IF_ERROR(CheckUsage(scheduled, outcome));
-  return CheckStats(scheduled, outcome);
+  FORETOKEN_RETURN_IF_ERROR(CheckLimits(tenant, scheduled, outcome.finishes.front().speculation));
+  return CheckStats(outcome);
 }
 
 void Totals::Count(const Outcome& outcome) {

@@ -29,9 +29,11 @@ struct Allowance {
   bool failure = false;  // without poison of its own
 };
 
-// OK when the outcome is what must come of the request, otherwise what is wrong with it.
-Status JudgeOutcome(const Oracle& oracle, const ScheduledRequest& scheduled,
-                    const Allowance& allowance, const Outcome& outcome);
+// OK when the outcome is what must come of the request, otherwise what is wrong with it. `tenant`
+// is the request's, `oracle` that of its target.
+Status JudgeOutcome(const Oracle& oracle, const TenantConfig& tenant,
+                    const ScheduledRequest& scheduled, const Allowance& allowance,
+                    const Outcome& outcome);
 
 // Counts over many requests, to show that they did what they are for.
 struct Totals {
@@ -55,7 +57,7 @@ struct Totals {
   int64_t restores = 0;
 
   void Count(const Outcome& outcome);
-  // The target's back end, at the end.
+  // A target's back ends, all they have done.
   void Count(const FakeControl& target);
   std::string ToString() const;
 };

@@ -12,7 +12,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "integration/schedule_features.h"
 #include "integration/schedule_fixture.h"
 #include "unit/tenancy/fake_runtime.h"
 
@@ -52,7 +51,7 @@ class ScenarioTest : public testing::Test {
   TenantConfig& AddTenant(const std::string& name, const std::string& draft = "") {
     TenantConfig tenant = FakeTenant(name, kTargetPath, draft);
     tenant.target.context_tokens = kContext;
-    if (features::kBatching) tenant.target.kv_cache_tokens = 32 * kContext;
+    tenant.target.kv_cache_tokens = 32 * kContext;
     schedule_.tenants.push_back(std::move(tenant));
     return schedule_.tenants.back();
   }
@@ -109,12 +108,10 @@ TEST_F(ScenarioTest, ThreeTenantsShareTheForwardsOfOneTarget) {
   EXPECT_GT(totals_.accepted, 40);
   EXPECT_GT(totals_.rejected, 40);
   // Twelve at a time: each forward serves several rounds.
-  EXPECT_TRUE(!features::kBatching || totals_.target_forwards * 4 < totals_.rounds)
-      << totals_.ToString();
+  EXPECT_LT(totals_.target_forwards * 4, totals_.rounds) << totals_.ToString();
 }
 
 TEST_F(ScenarioTest, ChoicesOfOneSeedDifferAndAreReproducible) {
-  if (!features::kChoices) GTEST_SKIP() << "every choice is choice 0";
   AddTenant("a", "draft a");
   std::set<std::string> texts;
   for (uint64_t choice = 0; choice < 6; ++choice) {
@@ -177,7 +174,6 @@ TEST_F(ScenarioTest, PoisonEndsTheRequestThatHoldsItAndNoOther) {
 }
 
 TEST_F(ScenarioTest, FailuresThatPassHurtNobody) {
-  if (!features::kIsolation) GTEST_SKIP() << "a failed plain round ends its request";
   schedule_.faults.target_chance = 0.3;
   schedule_.faults.state_chance = 0.3;
   schedule_.runtime.prefix_reuse = true;
@@ -204,7 +200,6 @@ TEST_F(ScenarioTest, ADraftModelThatFailsChangesNoToken) {
 }
 
 TEST_F(ScenarioTest, MoreRequestsThanTheCacheHoldsAllFinish) {
-  if (!features::kOverCommit) GTEST_SKIP() << "one request has the cache to itself";
   for (const int64_t paused_state_bytes : {int64_t{0}, int64_t{1} << 20}) {
     schedule_.tenants.clear();
     schedule_.requests.clear();
@@ -221,7 +216,6 @@ TEST_F(ScenarioTest, MoreRequestsThanTheCacheHoldsAllFinish) {
 }
 
 TEST_F(ScenarioTest, AdaptersAreKeptApart) {
-  if (!features::kAdapters) GTEST_SKIP() << "there are no adapters";
   schedule_.models[kTargetPath].adapters = {{"adapter x", 5}, {"adapter y", 6}};
   schedule_.runtime.prefix_reuse = true;
   AddTenant("a", "draft a").adapters = {{.id = "x", .path = "adapter x"},
@@ -259,7 +253,8 @@ class StreamScenarioTest : public ScenarioTest {
             .finishes = {std::move(result.finish)}};
   }
   void ExpectAsPlanned(const ScheduledRequest& scheduled, const Outcome& outcome) {
-    const Status verdict = JudgeOutcome(oracle(), scheduled, {}, outcome);
+    const Status verdict =
+        JudgeOutcome(oracle(), schedule_.FindTenant(scheduled.tenant), scheduled, {}, outcome);
     EXPECT_TRUE(verdict.ok()) << verdict.ToString();
   }
 
@@ -268,7 +263,6 @@ class StreamScenarioTest : public ScenarioTest {
 };
 
 TEST_F(StreamScenarioTest, AReaderThatDoesNotReadDelaysNobody) {
-  if (!features::kBatching) GTEST_SKIP() << "the others wait behind it";
   schedule_.runtime.stream_capacity = 1;
   AddTenant("a", "draft a");
   for (int32_t i = 0; i < 6; ++i) Add("a", 60);
@@ -284,7 +278,6 @@ TEST_F(StreamScenarioTest, AReaderThatDoesNotReadDelaysNobody) {
 }
 
 TEST_F(StreamScenarioTest, AReaderThatNeverReadsIsCancelledAndToldSo) {
-  if (!features::kSlowReaders) GTEST_SKIP() << "it is waited for";
   schedule_.runtime.stream_capacity = 2;
   schedule_.runtime.slow_reader_ms = 20;
   AddTenant("a", "draft a");
@@ -304,7 +297,6 @@ TEST_F(StreamScenarioTest, AReaderThatNeverReadsIsCancelledAndToldSo) {
 }
 
 TEST_F(StreamScenarioTest, ADeadlineEndsARequestWithWhatItHas) {
-  if (!features::kDeadlines) GTEST_SKIP() << "there are no deadlines";
   schedule_.models[kTargetPath].decode_time = [](int32_t) { return std::chrono::milliseconds(2); };
   schedule_.runtime.max_running = 1;
   AddTenant("a");
@@ -345,7 +337,6 @@ TEST_F(StreamScenarioTest, ACancelTakesEffectAtTheNextForward) {
 }
 
 TEST_F(StreamScenarioTest, PromptsAreReusedWithinATenantAndNotAcross) {
-  if (!features::kPrefixReuse) GTEST_SKIP() << "nothing is reused";
   schedule_.runtime.prefix_reuse = true;
   AddTenant("a");
   AddTenant("b");

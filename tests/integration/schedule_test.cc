@@ -15,7 +15,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "integration/schedule_features.h"
 #include "integration/schedule_fixture.h"
 
 namespace foretoken {
@@ -56,9 +55,12 @@ TEST_P(ScheduleTest, EveryRequestGetsWhatItGetsAlone) {
   EXPECT_GT(totals_.accepted, 5 * count);
   EXPECT_GT(totals_.rejected, 5 * count);
   EXPECT_GT(totals_.drafting_failures, count / 8);
-  EXPECT_TRUE(!features::kPredictions || totals_.predicted > count);
-  EXPECT_TRUE(!features::kPrefixReuse || totals_.cached_prompt_tokens > 10 * count);
-  EXPECT_TRUE(!features::kBatching || totals_.target_forwards < totals_.rounds);
+  EXPECT_GT(totals_.predicted, count);
+  EXPECT_GT(totals_.cached_prompt_tokens, 10 * count);
+  EXPECT_LT(totals_.target_forwards, totals_.rounds);
+  EXPECT_GT(totals_.forks, count);
+  EXPECT_GT(totals_.saves, count / 20);
+  EXPECT_GT(totals_.restores, count / 20);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shards, ScheduleTest, testing::Range(0, kShards));

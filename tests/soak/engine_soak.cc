@@ -23,7 +23,6 @@
 
 #include <fmt/format.h>
 
-#include "integration/schedule_features.h"
 #include "integration/schedule_fixture.h"
 #include "unit/tenancy/fake_runtime.h"
 
@@ -77,16 +76,13 @@ class Soak {
     Watch();
     over_ = true;
     for (std::thread& thread : threads) thread.join();
-    for (const auto& [path, control] : runtime_.controls) {
-      if (IsTarget(path)) totals_.Count(*control);
-    }
     runtime_.manager.reset();
     for (const auto& [path, control] : runtime_.controls) {
       if (control->cells_in_use == 0 && control->live_backends == 0) continue;
       AddFault(fmt::format("{}: {} cells and {} back ends are left", path,
                            control->cells_in_use.load(), control->live_backends.load()));
     }
-    fmt::print("{}\n{} faults\n", totals_.ToString(), faults_);
+    fmt::print("{}\n{} faults\n", SoFar().ToString(), faults_);
     return faults_ == 0 ? 0 : 1;
   }
 
@@ -94,6 +90,15 @@ class Soak {
   void AddFault(const std::string& fault) {
     const std::lock_guard lock(mutex_);
     if (static_cast<size_t>(faults_++) < kShownFaults) fmt::print("FAULT {}\n", fault);
+  }
+
+  Totals SoFar() {
+    const std::lock_guard lock(mutex_);
+    Totals totals = totals_;
+    for (const auto& [path, control] : runtime_.controls) {
+      if (IsTarget(path)) totals.Count(*control);
+    }
+    return totals;
   }
 
   Random RandomFor(uint64_t thread) const { return Random(schedule_.seed * 1000 + thread); }
@@ -111,10 +116,11 @@ class Soak {
       client->Read();
       SetRunning(number, nullptr);
       const Allowance allowance{.refusal = ComesAndGoes(scheduled.tenant),
-                                .failure = !features::kIsolation || !scheduled.same_tokens};
-      const Oracle& oracle = oracles_.at(schedule_.FindTenant(scheduled.tenant).target.path);
-      const Status verdict = JudgeOutcome(oracle, scheduled, allowance, client->outcome());
-      if (!verdict.ok()) AddFault(verdict.message());
+                                .failure = !scheduled.same_tokens};
+      const TenantConfig& tenant = schedule_.FindTenant(scheduled.tenant);
+      const Status verdict = JudgeOutcome(oracles_.at(tenant.target.path), tenant, scheduled,
+                                          allowance, client->outcome());
+      if (!verdict.ok()) AddFault(verdict.message() + " (" + Describe(scheduled) + ")");
       const std::lock_guard lock(mutex_);
       totals_.Count(client->outcome());
     }
@@ -164,10 +170,7 @@ class Soak {
     int64_t most_bytes = 0;
     for (Clock::time_point now = start; now < start + duration_; now = Clock::now()) {
       std::this_thread::sleep_for(milliseconds(250));
-      const Totals totals = [this] {
-        const std::lock_guard lock(mutex_);
-        return totals_;
-      }();
+      const Totals totals = SoFar();
       if (totals.requests > requests) progress_at = now;
       requests = totals.requests;
       if (now - progress_at > kHanging) {
