@@ -32,7 +32,7 @@ struct ActiveRequest {
       : request(std::move(r)), sink(request.options, vocabulary, std::move(channel)) {}
 
   TenantKey tenant() const { return request.tenant->key; }
-  const EngineAdapter* adapter() const { return request.adapter.get(); }
+  const AdapterPtr& adapter() const { return request.adapter; }
   Session& session() { return decoder->session(); }
   CachedSequence& cache() { return decoder->target().cache(); }
 

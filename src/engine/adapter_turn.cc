@@ -18,9 +18,8 @@ constexpr double kMaxTurnUs = 1'000'000;
 
 }  // namespace
 
-const EngineAdapter* ChooseAdapter(const EngineState& state,
-                                   const std::vector<ActiveRequest*>& ready) {
-  const EngineAdapter* current = state.adapter_turn.adapter;
+AdapterPtr ChooseAdapter(const EngineState& state, const std::vector<ActiveRequest*>& ready) {
+  const AdapterPtr& current = state.adapter_turn.adapter;
   bool current_is_ready = false;
   const ActiveRequest* longest_waiting = nullptr;  // of the other adapters' requests
   for (const ActiveRequest* request : ready) {
@@ -40,7 +39,7 @@ const EngineAdapter* ChooseAdapter(const EngineState& state,
   return current_is_ready && !turn_is_over ? current : longest_waiting->adapter();
 }
 
-Status UseAdapter(EngineState& state, const EngineAdapter* adapter) {
+Status UseAdapter(EngineState& state, const AdapterPtr& adapter) {
   AdapterTurn& turn = state.adapter_turn;
   if (adapter == turn.adapter) return OkStatus();
   const Clock::time_point start = Clock::now();

@@ -9,11 +9,10 @@ namespace foretoken {
 
 // Which adapter the next step serves: a step has one. The one of now is kept while its requests
 // are the only ones or its turn is not over; then comes the one whose requests have waited longest.
-const EngineAdapter* ChooseAdapter(const EngineState& state,
-                                   const std::vector<ActiveRequest*>& ready);
+AdapterPtr ChooseAdapter(const EngineState& state, const std::vector<ActiveRequest*>& ready);
 
 // Makes the target's next forwards run with `adapter`.
-Status UseAdapter(EngineState& state, const EngineAdapter* adapter);
+Status UseAdapter(EngineState& state, const AdapterPtr& adapter);
 
 }  // namespace foretoken
 

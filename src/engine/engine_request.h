@@ -20,8 +20,11 @@ struct EngineAdapter {
   float scale = 1.0f;
 };
 
+// Null: the base model.
+using AdapterPtr = std::shared_ptr<const EngineAdapter>;
+
 // What the cells of a sequence depend on besides its tokens, among one tenant's requests.
-inline std::string AdapterKeyOf(const EngineAdapter* adapter) {
+inline std::string AdapterKeyOf(const AdapterPtr& adapter) {
   return adapter != nullptr ? adapter->id : std::string();
 }
 
@@ -33,9 +36,9 @@ struct EngineRequest {
   SpeculativeConfig speculation;
   uint64_t seed = 0;
   std::shared_ptr<TenantState> tenant;
-  std::shared_ptr<DraftContext> draft;           // null: no draft model
-  std::shared_ptr<const EngineAdapter> adapter;  // null: the base model
-  std::vector<std::string> warnings;             // to be returned with the answer
+  std::shared_ptr<DraftContext> draft;  // null: no draft model
+  AdapterPtr adapter;
+  std::vector<std::string> warnings;  // to be returned with the answer
 };
 
 }  // namespace foretoken

@@ -42,7 +42,7 @@ struct TenantQueue {
 
 // Which adapter the steps of now serve: llama.cpp applies adapters to a whole context.
 struct AdapterTurn {
-  const EngineAdapter* adapter = nullptr;  // null: the base model
+  AdapterPtr adapter;  // kept alive while the back end runs with it
   std::chrono::steady_clock::time_point since;
   double switch_us = 0;  // what the last switch cost
   int64_t switches = 0;

@@ -20,7 +20,7 @@ struct StepPlan {
   std::vector<PlannedRequest> requests;
   int32_t decoding = 0;        // of them, those past their prompt
   int32_t max_draft_rows = 0;  // that the batch, the logits and the KV cache have room for
-  const EngineAdapter* adapter = nullptr;
+  AdapterPtr adapter;
 };
 
 // Chooses who takes part in the next step, and with how many rows.

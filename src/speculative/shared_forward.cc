@@ -24,9 +24,8 @@ class Forward {
     } else if (parts.size() > 1) {
       const std::vector<ForwardPart*> kept = WithoutLost(parts, status);
       const std::span<ForwardPart* const> rest(kept);
-      const size_t half = (rest.size() + 1) / 2;
-      if (!rest.empty()) Run(rest.first(half));
-      if (rest.size() > half) Run(rest.subspan(half));
+      if (const size_t half = rest.size() / 2; half > 0) Run(rest.first(half));
+      if (!rest.empty()) Run(rest.subspan(rest.size() / 2));
     } else if (ForwardPart& part = *parts[0]; part.droppable_rows > 0) {
       part.dropped = status;
       part.tokens.resize(part.tokens.size() - static_cast<size_t>(part.droppable_rows));

@@ -48,7 +48,7 @@ class Manager : public RuntimeManager {
   Result<std::shared_ptr<SharedTargetTenant>> NewTenant(TenantConfig config);
   Result<std::shared_ptr<Engine>> EngineFor(const ModelConfig& config);
   Result<std::shared_ptr<DraftContext>> DraftFor(const ModelConfig& config, Engine& engine);
-  Result<std::vector<std::shared_ptr<const EngineAdapter>>> LoadAdapters(
+  Result<std::vector<AdapterPtr>> LoadAdapters(
       const TenantConfig& config);
   std::shared_ptr<TenantState> NewTenantState(const TenantConfig& config, const Engine& engine);
 
@@ -102,9 +102,9 @@ Result<std::shared_ptr<SharedTargetTenant>> Manager::NewTenant(TenantConfig conf
   return std::make_shared<SharedTargetTenant>(std::move(config), std::move(parts));
 }
 
-Result<std::vector<std::shared_ptr<const EngineAdapter>>> Manager::LoadAdapters(
+Result<std::vector<AdapterPtr>> Manager::LoadAdapters(
     const TenantConfig& config) {
-  std::vector<std::shared_ptr<const EngineAdapter>> adapters;
+  std::vector<AdapterPtr> adapters;
   if (config.adapters.empty()) return adapters;
   FORETOKEN_ASSIGN_OR_RETURN(const std::shared_ptr<LoadedModel> target,
                              loader_->Load(config.target));

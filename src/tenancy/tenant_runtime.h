@@ -17,7 +17,7 @@ struct TenantParts {
   std::shared_ptr<TenantState> state;   // second owners: its requests
   std::shared_ptr<DraftContext> draft;  // null: see draft_status. Second owners: its requests
   Status draft_status;
-  std::vector<std::shared_ptr<const EngineAdapter>> adapters;
+  std::vector<AdapterPtr> adapters;
 };
 
 // A tenant over an engine that it shares with every tenant of the same target.
