@@ -58,11 +58,11 @@ class Forward {
   // On failure every part's cache is as it was, or empty.
   Status Try(std::span<ForwardPart* const> parts) {
     rows_.clear();
+    for (ForwardPart* part : parts) part->cached_before = part->cache->cached_tokens();
     size_t staged = 0;
     Status status;
     for (; staged < parts.size(); ++staged) {
       ForwardPart& part = *parts[staged];
-      part.cached_before = part.cache->cached_tokens();
       status = part.cache->Stage(part.tokens, part.logits_rows, rows_);
       if (!status.ok()) break;
     }
