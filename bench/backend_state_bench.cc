@@ -1,10 +1,11 @@
 // Times what a pause, a fork and another adapter cost on a model, after checking that the logits
 // come out the same: a step of one row as it is and after a switch of the adapter, and saving,
 // restoring and forking a sequence of 500 tokens.
-//   backend_state_bench MODEL.gguf --benchmark_repetitions=9
+//   backend_state_bench MODEL.gguf [THREADS] --benchmark_repetitions=9
 #include <benchmark/benchmark.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -58,7 +59,7 @@ struct Subject {
   std::vector<uint8_t> state;
 };
 
-Result<Subject> Prepare(const std::string& path) {
+Result<Subject> Prepare(const std::string& path, int32_t threads) {
   Subject subject;
   FORETOKEN_ASSIGN_OR_RETURN(subject.model, NewLlamaLoader()->Load({.path = path}));
   FORETOKEN_ASSIGN_OR_RETURN(const GgufFile file, ReadGgufFile(path));
@@ -67,9 +68,10 @@ Result<Subject> Prepare(const std::string& path) {
   std::ofstream(adapter_path, std::ios::binary)
       << testing::LoraGguf(file, Matrices(file), 16, 1).Bytes();
   FORETOKEN_ASSIGN_OR_RETURN(subject.adapter, subject.model->LoadAdapter(adapter_path));
-  FORETOKEN_ASSIGN_OR_RETURN(
-      subject.backend, subject.model->NewBackend(
-                           {.context_tokens = 2048, .kv_cache_tokens = 8192, .max_sequences = 16}));
+  FORETOKEN_ASSIGN_OR_RETURN(subject.backend, subject.model->NewBackend({.context_tokens = 2048,
+                                                                         .kv_cache_tokens = 8192,
+                                                                         .max_sequences = 16,
+                                                                         .threads = threads}));
   ModelBackend& backend = *subject.backend;
   FORETOKEN_RETURN_IF_ERROR(backend.Decode(Rows(kFirst, 0, kTokens)).status());
   FORETOKEN_ASSIGN_OR_RETURN(const std::vector<float> expected, Step(backend, kFirst));
@@ -131,11 +133,11 @@ void Register(Subject& subject) {
 
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: backend_state_bench MODEL.gguf [--benchmark_...]\n");
+  if (argc != 2 && argc != 3) {
+    std::fprintf(stderr, "usage: backend_state_bench MODEL.gguf [THREADS] [--benchmark_...]\n");
     return 2;
   }
-  auto subject = foretoken::Prepare(argv[1]);
+  auto subject = foretoken::Prepare(argv[1], argc == 3 ? std::atoi(argv[2]) : 0);
   if (!subject.ok()) {
     std::fprintf(stderr, "%s\n", subject.status().ToString().c_str());
     return 1;

@@ -17,8 +17,8 @@ which all clients were busy counts: from the first request until a client finds 
 
 llama-server runs with a unified KV cache, a slot for every client and its prompt cache; it is
 driven over HTTP on 127.0.0.1 with streaming. foretoken runs in process: its clients are threads of
-the benchmark. HTTP costs llama-server some tens of microseconds a token, against forwards of tens
-of milliseconds, and the reader here parses one line of JSON an answer only.
+the benchmark. The reader here parses one line of JSON an answer only; "client" is the processor
+time that it took, as a share of the round's time on one processor.
 
 Figures: median tokens/s of all clients together, the median of the rounds' ratios, time to the
 first token, and time per token (last minus first, over the tokens but one). Needs Python 3 only.
@@ -206,10 +206,11 @@ def measure_llama_server(options, model_file, texts, clients):
         prompts = [server.render(texts[i % len(texts)]) for i in range(measured + warm_up)]
         run_clients(clients, prompts[measured:],
                     lambda prompt: server.complete(prompt, options.tokens, 0))
-        origin = time.monotonic()
+        origin, used = time.monotonic(), time.process_time()
         answers, end = run_clients(clients, prompts[:measured],
                                    lambda prompt: server.complete(prompt, options.tokens, origin))
-        return figures_of(answers, end - origin)
+        share = (time.process_time() - used) / (time.monotonic() - origin)
+        return {"client_cpu_share": share, **figures_of(answers, end - origin)}
 
 
 def measure_foretoken(options, clients):
@@ -241,11 +242,11 @@ def spread(values):
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
-def result_of(mode, clients, rounds, latencies, ratios):
+def result_of(mode, clients, rounds, figures, ratios):
     rates = [r["tokens_per_second"] for r in rounds]
     return {"concurrency": clients, "mode": mode,
             "aggregate_tokens_per_second": statistics.median(rates),
-            "rounds_tokens_per_second": rates, "ratio_to_off": ratios, **latencies}
+            "rounds_tokens_per_second": rates, "ratio_to_off": ratios, **figures}
 
 
 def summary(clients, ours, theirs):
@@ -256,8 +257,10 @@ def summary(clients, ours, theirs):
     their_latencies = {key: {name: statistics.median(percentile(r[key], share) for r in theirs)
                              for name, share in (("p50", 0.5), ("p99", 0.99))}
                        for key in ("ttft_ms", "tpot_ms", "itl_ms")}
+    client = {"client_cpu_share": statistics.median(r["client_cpu_share"] for r in theirs)}
     return [result_of("foretoken", clients, ours, our_latencies, spread(ratios)),
-            result_of("llama-server", clients, theirs, their_latencies, spread([1.0]))]
+            result_of("llama-server", clients, theirs, {**their_latencies, **client},
+                      spread([1.0]))]
 
 
 def measure(options, model_file, texts):
@@ -280,14 +283,15 @@ def measure(options, model_file, texts):
 
 def table(results):
     yield (f"{'clients':>7} {'':<14}{'tok/s':>8}  {'ratio (range)':<22}{'TTFT, ms':>15}"
-           f"{'TPOT, ms':>15}")
+           f"{'TPOT, ms':>15}{'client':>8}")
     for r in results:
         ratio = r["ratio_to_off"]
         shown = (f"{ratio['median']:.3f} ({ratio['min']:.3f} to {ratio['max']:.3f})"
                  if r["mode"] == "foretoken" else "")
         latency = ["{p50:.0f} / {p99:.0f}".format(**r[key]) for key in ("ttft_ms", "tpot_ms")]
         yield (f"{r['concurrency']:>7} {r['mode']:<14}{r['aggregate_tokens_per_second']:>8.1f}  "
-               f"{shown:<22}{latency[0]:>15}{latency[1]:>15}")
+               f"{shown:<22}{latency[0]:>15}{latency[1]:>15}"
+               + (f"{r['client_cpu_share']:>8.1%}" if "client_cpu_share" in r else ""))
     yield "ratio: foretoken over llama-server, median of rounds; latencies: p50 / p99"
 
 

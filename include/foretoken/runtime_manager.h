@@ -32,6 +32,9 @@ class TenantRuntime {
   // The sampling settings the target's file recommends, over the defaults.
   virtual SamplingOptions recommended_sampling() const = 0;
 
+  // What the tenant's requests did and got since it was added.
+  virtual TenantMetrics Metrics() const = 0;
+
   // Starts a generation. Errors that the request itself carries (options, an over-long prompt, no
   // chat template) come back here; later ones in the stream's FinishedEvent.
   virtual Result<std::unique_ptr<GenerationStream>> GenerateStream(GenerateRequest request) = 0;

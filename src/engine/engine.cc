@@ -126,6 +126,7 @@ void Engine::ForgetTenant(TenantKey tenant) {
     EndTenantRequests(state, tenant, CancelledError("the tenant was removed"));
     state.prefixes.EvictTenant(tenant);
     state.fairness.Forget(tenant);
+    state.metrics.RemoveTenant(tenant);
     done->set_value();
   });
   if (posted) forgotten.wait();
@@ -133,7 +134,7 @@ void Engine::ForgetTenant(TenantKey tenant) {
 
 void Engine::AddPublicPrefix(std::vector<TokenId> tokens) {
   mailbox_->Post([tokens = std::move(tokens)](EngineState& state) {
-    state.public_prefixes.push_back({tokens});
+    state.public_prefixes.push_back(tokens);
   });
 }
 

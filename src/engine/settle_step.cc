@@ -73,6 +73,31 @@ void RecordRound(EngineState& state, const ActiveRequest& request, const RoundEn
                                                .expected_accepted = entry.expected_accepted});
 }
 
+// Keeps a beginning that an operator made public, once a prompt has been run past it.
+void PublishPrefix(EngineState& state, ActiveRequest& request, int32_t committed_rows) {
+  if (state.public_prefixes.empty() || request.adapter() != nullptr ||
+      !state.options.runtime.prefix_reuse || !state.backend.description().can_truncate) {
+    return;
+  }
+  CachedSequence& cache = request.cache();
+  const std::span<const TokenId> cached = cache.tokens();
+  for (const std::vector<TokenId>& prefix : state.public_prefixes) {
+    const auto length = static_cast<int32_t>(prefix.size());
+    // A prompt's, and only in the step that reaches its end.
+    if (prefix.size() > request.request.prompt.size() || length > cache.cached_tokens() ||
+        length <= cache.cached_tokens() - committed_rows ||
+        !std::equal(prefix.begin(), prefix.end(), cached.begin()) || !EvictForSequence(state)) {
+      continue;
+    }
+    auto shared = cache.sequence()->Fork(length);
+    if (!shared.ok()) continue;
+    state.prefixes.Insert({.sequence = std::move(*shared),
+                           .tokens = prefix,
+                           .tenant = kOperatorKey,
+                           .is_public = true});
+  }
+}
+
 // Sends the round's event to the reader.
 void Emit(EngineState& state, ActiveRequest& request, Clock::time_point now) {
   EventSink& sink = request.sink;
@@ -125,6 +150,7 @@ void SettleStep(EngineState& state, const StepPlan& plan, std::span<const RoundE
       ChargeTenant(state, request, entry);
       NoteTimes(request, entry, report);
     }
+    if (entry.committed_rows > 0) PublishPrefix(state, request, entry.committed_rows);
     if (entry.committed > 0) RecordRound(state, request, entry);
     Emit(state, request, times.round_end);
     if (entry.status.ok()) request.starved_steps = 0;

@@ -95,11 +95,13 @@ class ModelBackend {
   // UNIMPLEMENTED where the memory cannot do it; cutting to 0 works on every memory.
   virtual Status Truncate(SequenceId sequence, int32_t length) = 0;
 
-  // Makes the empty `target` share the first `length` cached tokens of `source`.
+  // Makes the empty `target` share the first `length` cached tokens of `source`. UNIMPLEMENTED
+  // where the memory cannot share a part; all of a sequence it can.
   virtual Status Fork(SequenceId source, SequenceId target, int32_t length) = 0;
 
   // What is cached of a sequence, in host memory; the sequence itself stays as it is. Means
-  // something to back ends of the same model only.
+  // something to back ends of the same model only. FAILED_PRECONDITION: nothing is cached;
+  // UNIMPLEMENTED: this memory cannot be saved, its tokens have to be run again.
   virtual Result<std::vector<uint8_t>> SaveSequence(SequenceId sequence) = 0;
 
   // Makes the empty `target` what SaveSequence saw, in cells of its own: nothing is shared.

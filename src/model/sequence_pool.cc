@@ -33,11 +33,12 @@ int32_t SequencePool::CellsExclusiveTo(std::span<const Sequence* const> sequence
   return cells_.ExclusiveTo(leases);
 }
 
-void SequencePool::Release(SequenceId id) {
+void SequencePool::Release(SequenceId id, KvLease lease) {
   const Status dropped = backend_.Truncate(id, 0);
   if (!dropped.ok()) {
-    // An id whose cells are not known to be free must not be handed out again.
+    // Neither an id nor cells that are not known to be free may be handed out again.
     Log(LogLevel::kError, fmt::format("a sequence could not be emptied: {}", dropped.ToString()));
+    lost_.push_back(std::move(lease));
     return;
   }
   free_.push_back(id);
@@ -55,8 +56,7 @@ Sequence& Sequence::operator=(Sequence&& other) noexcept {
 
 void Sequence::Reset() {
   if (pool_ == nullptr) return;
-  std::exchange(pool_, nullptr)->Release(id_);
-  lease_ = KvLease();
+  std::exchange(pool_, nullptr)->Release(id_, std::move(lease_));
 }
 
 Status Sequence::Truncate(int32_t length) {

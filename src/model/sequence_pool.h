@@ -39,11 +39,12 @@ class SequencePool {
 
  private:
   friend class Sequence;
-  void Release(SequenceId id);
+  void Release(SequenceId id, KvLease lease);
 
   ModelBackend& backend_;
   KvLedger cells_;
   std::vector<SequenceId> free_;
+  std::vector<KvLease> lost_;  // of sequences that the back end could not empty
 };
 
 // A sequence id with the cells reserved for what is cached under it; dropping it gives both back.

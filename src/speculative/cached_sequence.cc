@@ -10,8 +10,7 @@ namespace foretoken {
 int32_t CachedSequence::Align(std::span<const TokenId> tokens) {
   const auto [cached_end, token] =
       std::mismatch(cached_.begin(), cached_.end(), tokens.begin(), tokens.end() - 1);
-  // A memory that cannot be cut is filled anew.
-  if (!Truncate(static_cast<int32_t>(cached_end - cached_.begin())).ok()) Release();
+  Truncate(static_cast<int32_t>(cached_end - cached_.begin()));
   return static_cast<int32_t>(tokens.size() - cached_.size());
 }
 
@@ -43,11 +42,13 @@ void CachedSequence::Abandon() {
   if (!sequence_.Truncate(cached_tokens()).ok()) Release();
 }
 
-Status CachedSequence::Truncate(int32_t length) {
-  if (length >= cached_tokens()) return OkStatus();
-  FORETOKEN_RETURN_IF_ERROR(sequence_.Truncate(length));
-  cached_.resize(static_cast<size_t>(length));
-  return OkStatus();
+void CachedSequence::Truncate(int32_t length) {
+  if (length >= cached_tokens()) return;
+  if (sequence_.Truncate(length).ok()) {
+    cached_.resize(static_cast<size_t>(length));
+  } else {
+    Release();
+  }
 }
 
 void CachedSequence::Adopt(Sequence sequence, std::span<const TokenId> tokens) {

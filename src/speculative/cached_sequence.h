@@ -20,8 +20,8 @@ class CachedSequence {
   explicit CachedSequence(SequencePool& pool) : pool_(&pool) {}
 
   // Cuts the cache to what it has in common with `tokens`, less the last of them, which is always
-  // run because its logits are asked for. Returns how many of `tokens` are missing then, at least 1.
-  // Precondition: `tokens` is not empty.
+  // run because its logits are asked for. Returns how many of `tokens` are missing then, at
+  // least 1. Precondition: `tokens` is not empty.
   int32_t Align(std::span<const TokenId> tokens);
 
   // Begins a forward: appends `tokens` as rows of this sequence, the last `logits_rows` of them
@@ -32,8 +32,9 @@ class CachedSequence {
   // They did not, or not whole: the cache is cut back to what it held before.
   void Abandon();
 
-  // Cuts the cache to its first `length` tokens; a no-op where it is not longer.
-  Status Truncate(int32_t length);
+  // Cuts the cache to its first `length` tokens; a no-op where it is not longer. A memory that
+  // cannot be cut is given up.
+  void Truncate(int32_t length);
 
   // Takes over a sequence that holds `tokens`: a fork of a cached one, or a restored one.
   void Adopt(Sequence sequence, std::span<const TokenId> tokens);

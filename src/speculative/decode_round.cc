@@ -21,9 +21,10 @@ int64_t MicrosecondsSince(Clock::time_point start) {
 // An entry while the round goes on.
 struct Member {
   RoundEntry* entry = nullptr;
-  int32_t rows = 0;           // of committed tokens
-  bool decodes = false;       // past its prompt: it may draft
-  std::vector<Draft> texts;   // proposals without a model
+  int32_t rows = 0;                // of committed tokens
+  bool begins_round = false;       // they are all that are missing
+  bool decodes = false;            // past its prompt: it may draft
+  std::vector<Draft> texts;        // proposals without a model
   std::vector<DraftOffer> offers;  // the texts, then the draft model
   Draft draft;
 
@@ -42,7 +43,8 @@ class Round {
       member.rows = std::min(missing, entries[i].max_committed_rows);
       // The first round is the prefill: drafting before it would delay the first token.
       member.decodes = missing == 1 && decoder.stats().rounds > 0;
-      if (member.rows == missing) ++decoder.session().rounds;
+      member.begins_round = member.rows == missing;
+      if (member.begins_round) ++decoder.session().rounds;
     }
   }
 
@@ -70,8 +72,11 @@ class Round {
 
   void OfferDrafts(Member& member) {
     SpeculativeDecoder& decoder = member.decoder();
-    const int32_t max_k = decoder.MaxDraftTokens();
-    DraftModelWrapper* model = max_k > 0 ? decoder.ReadyDraftModel() : nullptr;
+    DraftModelWrapper* model = decoder.ReadyDraftModel();
+    const int32_t model_tokens =
+        model == nullptr
+            ? 0
+            : std::min(decoder.MaxDraftTokens(), RoomToDraft(*model, decoder.session()));
     size_t next_text = 0;
     for (const DraftSourceKind kind : decoder.options().speculation.sources) {
       if (next_text < member.texts.size() && member.texts[next_text].source == kind) {
@@ -79,9 +84,9 @@ class Round {
         member.offers.push_back({.source = kind,
                                  .max_tokens = static_cast<int32_t>(text.tokens.size()),
                                  .confidences = text.confidence});
-      } else if (kind == DraftSourceKind::kDraftModel && model != nullptr) {
+      } else if (kind == DraftSourceKind::kDraftModel && model_tokens > 0) {
         member.offers.push_back({.source = kind,
-                                 .max_tokens = max_k,
+                                 .max_tokens = model_tokens,
                                  .draft_model = member.entry->draft_cost_id,
                                  .catch_up_tokens = model->CatchUpTokens(decoder.session())});
       }
@@ -126,54 +131,71 @@ class Round {
       GrantDraftModel(member, grant.tokens);
       return;
     }
-    const auto text = std::find_if(member.texts.begin(), member.texts.end(), [&](const Draft& t) {
-      return t.source == offer.source;
-    });
+    const auto text = std::find_if(member.texts.begin(), member.texts.end(),
+                                   [&](const Draft& t) { return t.source == offer.source; });
     member.draft = *text;  // the budget still looks at the proposal
     const auto k = static_cast<size_t>(grant.tokens);
     member.draft.tokens.resize(k);
     if (!member.draft.confidence.empty()) member.draft.confidence.resize(k);
   }
 
+  // What is left of a draft model's KV cache.
+  struct DraftRoom {
+    int32_t cells = 0;
+    int32_t ids = 0;
+  };
+
+  DraftRoom& RoomOf(const DraftModelWrapper& model) {
+    const SequencePool& pool = model.cache().pool();
+    return draft_rooms_.try_emplace(&pool, DraftRoom{pool.free_cells(), pool.free_ids()})
+        .first->second;
+  }
+
+  // The most tokens that the draft model can propose in its context and in what is left of its
+  // cache: those that are missing are run, and all that is proposed but for the last.
+  int32_t RoomToDraft(const DraftModelWrapper& model, const Session& session) {
+    const DraftRoom& room = RoomOf(model);
+    if (model.cache().sequence() == nullptr && room.ids == 0) return 0;
+    return std::min(model.MaxDraftTokens(session), room.cells - model.MissingTokens(session) + 1);
+  }
+
   // The draft model's cache may have to catch up first, over several rounds where it is far behind;
-  // where it has no room, the round goes on without.
-  void GrantDraftModel(Member& member, int32_t k) {
+  // where others took the room, the round goes on with less or without.
+  void GrantDraftModel(Member& member, int32_t granted) {
     SpeculativeDecoder& decoder = member.decoder();
     DraftModelWrapper& model = *decoder.draft_model();
+    Session& session = decoder.session();
     SequencePool* pool = &model.cache().pool();
-    const int32_t behind = model.CatchUpTokens(decoder.session());
-    auto [room, first] = draft_cells_.try_emplace(pool, pool->free_cells());
+    const int32_t k = std::min(granted, RoomToDraft(model, session));
+    const int32_t behind = model.CatchUpTokens(session);
     const int32_t catch_up = std::min(behind, context_.max_catch_up_rows - catch_up_rows_);
-    const int32_t cells = catch_up < behind ? catch_up : behind + 2 + k;
-    if (room->second < cells || (model.cache().sequence() == nullptr && pool->free_ids() == 0)) {
-      return;
-    }
-    room->second -= cells;
+    if (k <= 0 || (behind > 0 && catch_up <= 0)) return;
+    DraftRoom& room = RoomOf(model);
+    room.cells -= model.MissingTokens(session) + k - 1;
+    if (model.cache().sequence() == nullptr) --room.ids;
     catch_up_rows_ += catch_up;
     if (catch_up < behind) {
-      if (catch_up > 0) {
-        catch_ups_[pool].push_back(
-            {.model = &model, .session = &decoder.session(), .rows = catch_up});
-      }
+      catch_ups_[pool].push_back({.model = &model, .session = &session, .rows = catch_up});
       return;
     }
-    tasks_[pool].push_back({.model = &model, .session = &decoder.session(), .k = k});
+    tasks_[pool].push_back({.model = &model, .session = &session, .k = k});
     task_members_[pool].push_back(&member);
   }
 
-  void NoteDraftForward(const Member& member, const ModelForward& forward) {
-    if (forward.rows == 0) return;
-    ++report_.draft_forwards;
+  void NoteDraftForward(const Member& member, const ForwardReport& forward) {
+    report_.draft_forwards += forward.forwards;
     report_.draft_rows += forward.rows;
-    report_.draft_us += forward.us;
+    report_.draft_us += forward.forward_us;
+    // What had to be repeated says nothing of what a forward costs.
+    if (forward.forwards != 1 || forward.rows == 0) return;
     draft_forwards_.push_back({.draft_model = member.entry->draft_cost_id,
                                .rows = forward.rows,
-                               .us = static_cast<double>(forward.us)});
+                               .us = static_cast<double>(forward.forward_us)});
   }
 
   void RunDraftModels() {
     for (auto& [pool, catch_ups] : catch_ups_) {
-      const ModelForward forward = CatchUpTogether(catch_ups);
+      const ForwardReport forward = CatchUpTogether(catch_ups);
       for (const CatchUpTask& task : catch_ups) {
         Member& member = MemberOf(*task.model);
         if (&task == catch_ups.data()) NoteDraftForward(member, forward);
@@ -182,7 +204,7 @@ class Round {
     }
     for (auto& [pool, tasks] : tasks_) {
       const std::vector<Member*>& members = task_members_[pool];
-      for (const ModelForward& forward : DraftTogether(tasks, context_.workers)) {
+      for (const ForwardReport& forward : DraftTogether(tasks, context_.workers)) {
         NoteDraftForward(*members[0], forward);
       }
       for (size_t i = 0; i < tasks.size(); ++i) {
@@ -229,14 +251,23 @@ class Round {
       all_ran = all_ran && task.status.ok();
       if (task.status.ok()) entry.committed_rows = member.rows;
       if (task.status.ok() && task.verification) CommitVerified(member, *task.verification);
-      if (member.decodes) outcomes_.push_back({entry.drafted, entry.accepted});
+      // The round is begun again, with the same noise.
+      if (task.status.code() == StatusCode::kCancelled && member.begins_round) {
+        --member.decoder().session().rounds;
+      }
+      if (DraftModelWrapper* model = member.decoder().draft_model()) {
+        // Rejected ones leave this cache, too; what it holds is counted on in the next round.
+        model->cache().Align(member.decoder().session().tokens);
+      }
+      if (member.decodes) outcomes_.push_back({entry.counted, entry.accepted});
     }
     // What a step costs that had to be repeated says nothing of what steps cost.
     if (sequences_.empty() || !all_ran) return;
-    context_.budget.Observe(sequences_, {.target_rows = report_.target.rows,
-                                         .target_us = static_cast<double>(report_.target.forward_us),
-                                         .draft_forwards = draft_forwards_,
-                                         .sequences = outcomes_});
+    context_.budget.Observe(sequences_,
+                            {.target_rows = report_.target.rows,
+                             .target_us = static_cast<double>(report_.target.forward_us),
+                             .draft_forwards = draft_forwards_,
+                             .sequences = outcomes_});
   }
 
   void CommitVerified(Member& member, const Verification& verification) {
@@ -265,7 +296,7 @@ class Round {
   std::map<SequencePool*, std::vector<ModelDraftTask>> tasks_;  // by the draft model's context
   std::map<SequencePool*, std::vector<Member*>> task_members_;
   std::map<SequencePool*, std::vector<CatchUpTask>> catch_ups_;
-  std::map<SequencePool*, int32_t> draft_cells_;  // free ones, less what was granted
+  std::map<const SequencePool*, DraftRoom> draft_rooms_;  // less what was granted
   int32_t catch_up_rows_ = 0;
   std::vector<DraftForward> draft_forwards_;
   std::vector<VerifyTask> verify_tasks_;

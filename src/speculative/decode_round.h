@@ -30,11 +30,11 @@ struct RoundEntry {
   Status status;          // why the generation ends here, unless CANCELLED: then nothing happened
   bool finished = false;  // it ended as decoder->reason() says
   int32_t committed_rows = 0;  // of the prompt, or the one that decoding needs
-  int32_t drafted = 0;   // tokens that were verified
-  int32_t counted = 0;   // of these: what stands behind an end was neither wrong nor right
-  int32_t accepted = 0;  // of these
-  int32_t committed = 0;  // tokens; 0 while the prompt is not through
-  bool bonus = false;     // the draft was accepted whole
+  int32_t drafted = 0;         // tokens that were verified
+  int32_t counted = 0;         // of these: what stands behind an end was neither wrong nor right
+  int32_t accepted = 0;        // of these
+  int32_t committed = 0;       // tokens; 0 while the prompt is not through
+  bool bonus = false;          // the draft was accepted whole
   std::optional<DraftSourceKind> source;         // of the draft
   NoDraftReason no_draft = NoDraftReason::kOff;  // of a round without one
   double expected_accepted = 0;                  // what the budget counted on

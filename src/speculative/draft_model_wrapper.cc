@@ -50,27 +50,39 @@ void StagePart(Progress& progress, int32_t max_rows) {
   const int32_t missing = cache.Align(progress.tokens);
   const int32_t rows = std::min(missing, max_rows);
   const auto begin = progress.tokens.end() - missing;
-  progress.part = ForwardPart{.cache = &cache,
-                              .tokens = {begin, begin + rows},
-                              .logits_rows = rows == missing ? 1 : 0};
+  progress.part = ForwardPart{
+      .cache = &cache, .tokens = {begin, begin + rows}, .logits_rows = rows == missing ? 1 : 0};
+}
+
+// The status with the model's name, if it is a failure.
+Status Named(const DraftModelWrapper& model, const Status& status) {
+  if (status.ok()) return status;
+  return Status(status.code(), "draft model " + model.draft_model_id() + ": " + status.message());
 }
 
 void FinishTask(Progress& progress) {
   ModelDraftTask& task = *progress.task;
   task.session->history.TruncateOutput(progress.committed_output);
-  if (!task.status.ok()) {
-    task.draft = Draft();
-    task.status = Status(task.status.code(), "draft model " + task.model->draft_model_id() + ": " +
-                                                 task.status.message());
-  }
+  if (!task.status.ok()) task.draft = Draft();
+  task.status = Named(*task.model, task.status);
   task.draft.source = DraftSourceKind::kDraftModel;
 }
 
 }  // namespace
 
+int32_t DraftModelWrapper::MissingTokens(const Session& session) const {
+  return static_cast<int32_t>(session.tokens.size()) - cache_.cached_tokens();
+}
+
 int32_t DraftModelWrapper::CatchUpTokens(const Session& session) const {
   // After a draft that was accepted whole, its last token and the bonus token were never run.
-  return std::max(static_cast<int32_t>(session.tokens.size()) - cache_.cached_tokens() - 2, 0);
+  return std::max(MissingTokens(session) - 2, 0);
+}
+
+int32_t DraftModelWrapper::MaxDraftTokens(const Session& session) const {
+  // The last proposed token is not run, so one more than the free positions fits.
+  const auto length = static_cast<int32_t>(session.tokens.size());
+  return std::max(cache_.description().context_tokens - length + 1, 0);
 }
 
 Result<Draft> DraftModelWrapper::GenerateDraft(Session& session, int32_t k) {
@@ -81,8 +93,8 @@ Result<Draft> DraftModelWrapper::GenerateDraft(Session& session, int32_t k) {
   return std::move(task.draft);
 }
 
-std::vector<ModelForward> DraftTogether(std::span<ModelDraftTask> tasks, WorkerPool& workers) {
-  std::vector<ModelForward> forwards;
+std::vector<ForwardReport> DraftTogether(std::span<ModelDraftTask> tasks, WorkerPool& workers) {
+  std::vector<ForwardReport> forwards;
   if (tasks.empty()) return forwards;
   const BackendDescription& limits = tasks[0].model->cache().description();
   std::vector<Progress> all(tasks.size());
@@ -91,9 +103,7 @@ std::vector<ModelForward> DraftTogether(std::span<ModelDraftTask> tasks, WorkerP
     progress.task = &tasks[i];
     progress.tokens = tasks[i].session->tokens;
     progress.committed_output = tasks[i].session->history.output_size();
-    // The last proposed token is not run, so one more than the free positions fits.
-    const auto length = static_cast<int32_t>(progress.tokens.size());
-    progress.k = std::min(tasks[i].k, limits.context_tokens - length + 1);
+    progress.k = std::min(tasks[i].k, tasks[i].model->MaxDraftTokens(*tasks[i].session));
     progress.done = progress.k <= 0;
   }
   std::vector<ForwardPart*> parts;
@@ -108,19 +118,18 @@ std::vector<ModelForward> DraftTogether(std::span<ModelDraftTask> tasks, WorkerP
       parts.push_back(&progress.part);
     }
     if (active.empty()) break;
-    const ForwardReport report =
-        RunForward(tasks[0].model->cache().pool().backend(), parts,
-                   [&](std::span<ForwardPart* const> ran) {
-                     workers.ParallelFor(active.size(), [&](size_t i) {
-                       Progress& progress = *active[i];
-                       if (progress.part.logits.size() == 0 ||
-                           std::find(ran.begin(), ran.end(), &progress.part) == ran.end()) {
-                         return;
-                       }
-                       progress.task->status = DraftToken(progress);
-                     });
-                   });
-    if (report.rows > 0) forwards.push_back({report.rows, report.forward_us});
+    const ForwardReport report = RunForward(
+        tasks[0].model->cache().pool().backend(), parts, [&](std::span<ForwardPart* const> ran) {
+          workers.ParallelFor(active.size(), [&](size_t i) {
+            Progress& progress = *active[i];
+            if (progress.part.logits.size() == 0 ||
+                std::find(ran.begin(), ran.end(), &progress.part) == ran.end()) {
+              return;
+            }
+            progress.task->status = DraftToken(progress);
+          });
+        });
+    if (report.forwards > 0) forwards.push_back(report);
     for (Progress* progress : active) {
       if (progress->task->status.ok()) progress->task->status = progress->part.status;
       progress->done = !progress->task->status.ok() || progress->drafted() == progress->k;
@@ -130,21 +139,26 @@ std::vector<ModelForward> DraftTogether(std::span<ModelDraftTask> tasks, WorkerP
   return forwards;
 }
 
-ModelForward CatchUpTogether(std::span<CatchUpTask> tasks) {
+ForwardReport CatchUpTogether(std::span<CatchUpTask> tasks) {
   if (tasks.empty()) return {};
+  const int32_t max_rows = tasks[0].model->cache().description().max_batch_rows;
   std::vector<ForwardPart> parts(tasks.size());
   std::vector<ForwardPart*> pointers;
   for (size_t i = 0; i < tasks.size(); ++i) {
     CachedSequence& cache = tasks[i].model->cache();
     const std::vector<TokenId>& tokens = tasks[i].session->tokens;
-    const auto begin = tokens.end() - cache.Align(tokens);
-    parts[i] = {.cache = &cache, .tokens = {begin, begin + tasks[i].rows}, .logits_rows = 0};
+    const int32_t missing = cache.Align(tokens);
+    const auto begin = tokens.end() - missing;
+    const int32_t rows = std::min({tasks[i].rows, missing, max_rows});
+    parts[i] = {.cache = &cache, .tokens = {begin, begin + rows}, .logits_rows = 0};
     pointers.push_back(&parts[i]);
   }
   const ForwardReport report = RunForward(tasks[0].model->cache().pool().backend(), pointers,
                                           [](std::span<ForwardPart* const>) {});
-  for (size_t i = 0; i < tasks.size(); ++i) tasks[i].status = parts[i].status;
-  return {report.rows, report.forward_us};
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    tasks[i].status = Named(*tasks[i].model, parts[i].status);
+  }
+  return report;
 }
 
 }  // namespace foretoken

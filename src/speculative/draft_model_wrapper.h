@@ -30,9 +30,13 @@ class DraftModelWrapper : public DraftModel {
 
   const std::string& draft_model_id() const { return draft_model_id_; }
   CachedSequence& cache() { return cache_; }
-  // Tokens that have to be run before the first proposal, beyond the one or two of a cache that is
-  // up to date.
+  const CachedSequence& cache() const { return cache_; }
+  // Committed tokens that are not in the cache. Precondition: it holds nothing else.
+  int32_t MissingTokens(const Session& session) const;
+  // Of these, what has to be run beyond the one or two of a cache that is up to date.
   int32_t CatchUpTokens(const Session& session) const;
+  // The most tokens that its context has room to propose.
+  int32_t MaxDraftTokens(const Session& session) const;
 
  private:
   std::string draft_model_id_;
@@ -49,27 +53,25 @@ struct ModelDraftTask {
   Status status;
 };
 
-// The forwards of a DraftTogether, for those who learn what they cost.
-struct ModelForward {
-  int32_t rows = 0;
-  int64_t us = 0;
-};
-
 // Drafts for all tasks, whose models share one back end: one forward per depth, which a task leaves
 // when it has its k tokens. The first of them also runs what the caches are behind, in several
 // forwards where it does not fit into one. A failure costs its own task the draft; the session's
-// committed state is left as it was.
-std::vector<ModelForward> DraftTogether(std::span<ModelDraftTask> tasks, WorkerPool& workers);
+// committed state is left as it was. Returns what each of them cost.
+std::vector<ForwardReport> DraftTogether(std::span<ModelDraftTask> tasks, WorkerPool& workers);
 
-// Runs at most `rows` of the tokens that the model's cache is behind, and drafts nothing: so that
-// a long prompt is caught up with over several steps.
+// One session's part in a CatchUpTogether.
 struct CatchUpTask {
   DraftModelWrapper* model = nullptr;
   const Session* session = nullptr;
-  int32_t rows = 0;
+  int32_t rows = 0;  // at least 1; the most that may be run
+  // Out.
   Status status;
 };
-ModelForward CatchUpTogether(std::span<CatchUpTask> tasks);
+
+// Runs tokens that the models' caches are behind, as many as one batch holds of each, and drafts
+// nothing: so that a long prompt is caught up with over several steps. The models share one back
+// end.
+ForwardReport CatchUpTogether(std::span<CatchUpTask> tasks);
 
 }  // namespace foretoken
 

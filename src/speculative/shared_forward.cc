@@ -16,22 +16,24 @@ class Forward {
   Forward(ModelBackend& backend, const Consumer& consume) : backend_(backend), consume_(consume) {}
 
   void Run(std::span<ForwardPart* const> parts) {
-    const Status status = Try(parts);
+    const Status status = cancelled_.ok() ? Try(parts) : cancelled_;
     if (status.ok()) return;
-    const bool cancelled = status.code() == StatusCode::kCancelled;
-    if (parts.size() == 1 && !cancelled && parts[0]->droppable_rows > 0) {
-      ForwardPart& part = *parts[0];
+    if (status.code() == StatusCode::kCancelled) {
+      cancelled_ = status;
+      for (ForwardPart* part : parts) part->status = status;
+    } else if (parts.size() > 1) {
+      const std::vector<ForwardPart*> kept = WithoutLost(parts, status);
+      const std::span<ForwardPart* const> rest(kept);
+      const size_t half = (rest.size() + 1) / 2;
+      if (!rest.empty()) Run(rest.first(half));
+      if (rest.size() > half) Run(rest.subspan(half));
+    } else if (ForwardPart& part = *parts[0]; part.droppable_rows > 0) {
       part.dropped = status;
       part.tokens.resize(part.tokens.size() - static_cast<size_t>(part.droppable_rows));
       part.logits_rows -= std::exchange(part.droppable_rows, 0);
       Run(parts);
-    } else if (parts.size() == 1 || cancelled) {
-      for (ForwardPart* part : parts) part->status = status;
     } else {
-      const std::vector<ForwardPart*> kept = WithoutLost(parts, status);
-      const std::span<ForwardPart* const> rest(kept);
-      if (!rest.empty()) Run(rest.first((rest.size() + 1) / 2));
-      if (rest.size() > 1) Run(rest.subspan((rest.size() + 1) / 2));
+      part.status = status;
     }
   }
 
@@ -59,7 +61,7 @@ class Forward {
     rows_.clear();
     size_t staged = 0;
     Status status;
-    for (; staged < parts.size() && status.ok(); ++staged) {
+    for (; staged < parts.size(); ++staged) {
       ForwardPart& part = *parts[staged];
       part.cached_before = part.cache->cached_tokens();
       status = part.cache->Stage(part.tokens, part.logits_rows, rows_);
@@ -95,6 +97,7 @@ class Forward {
   ModelBackend& backend_;
   const Consumer& consume_;
   ForwardReport report_;
+  Status cancelled_;  // why nothing runs any more
   std::vector<BatchRow> rows_;
 };
 

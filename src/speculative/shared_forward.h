@@ -18,7 +18,8 @@ struct ForwardPart {
   CachedSequence* cache = nullptr;
   std::vector<TokenId> tokens;  // to run after what is cached; not empty
   int32_t logits_rows = 0;      // the last so many of them want logits
-  // The last so many of them are guesses: dropped, with their logits, rather than let the part fail.
+  // The last so many of them are guesses: dropped, with their logits, rather than let the part
+  // fail.
   int32_t droppable_rows = 0;
 
   Status status;      // out: why this part did not run
@@ -36,10 +37,11 @@ struct ForwardReport {
 // Runs all parts in one forward, and gives those that ran to `consume` (once, unless a failure or
 // the back end's limits made several forwards of it). A failing forward is repeated in halves, so
 // that only the part that causes it fails; that one is tried once more without its guesses.
-// CANCELLED is not retried: it ends all parts. Where a memory cannot be cut back, a failing forward
-// of several takes what they had cached: UNAVAILABLE, and it takes another call, best alone, to
-// find out whose fault it was. After the call every part's cache holds its tokens
-// exactly when its status is OK.
+// CANCELLED is not retried: it ends all parts that have not run. Where a memory cannot be cut back, a
+// failing forward of several takes what they had cached: UNAVAILABLE, and it takes another call,
+// best alone, to find out whose fault it was. After the call a part's cache
+// holds its tokens (without guesses that were dropped) when its status is OK, and otherwise what it
+// held before, or nothing where the memory cannot be cut.
 ForwardReport RunForward(ModelBackend& backend, std::span<ForwardPart* const> parts,
                          const std::function<void(std::span<ForwardPart* const>)>& consume);
 

@@ -43,6 +43,7 @@ SpeculativeDecoder::SpeculativeDecoder(TargetModelWrapper target,
 }
 
 Status SpeculativeDecoder::Begin(std::span<const TokenId> prompt_tokens, int32_t max_tokens) {
+  if (session_) return FailedPreconditionError("the decoder has begun its generation already");
   if (prompt_tokens.empty()) return InvalidArgumentError("the prompt has no tokens");
   const auto prompt_length = static_cast<int64_t>(prompt_tokens.size());
   if (prompt_length >= target_.context_tokens()) {
@@ -68,7 +69,10 @@ Result<FinishReason> SpeculativeDecoder::Generate(std::span<const TokenId> promp
   AcceptanceModel acceptance;
   RoundContext context{.budget = budget, .workers = workers};
   while (true) {
-    RoundEntry entry{.decoder = this, .sink = &sink, .acceptance = &acceptance};
+    RoundEntry entry{.decoder = this,
+                     .sink = &sink,
+                     .acceptance = &acceptance,
+                     .max_committed_rows = target_.cache().description().max_batch_rows};
     DecodeRound({&entry, 1}, context);
     FORETOKEN_RETURN_IF_ERROR(entry.status);
     if (entry.finished) return reason_;
@@ -118,8 +122,8 @@ DraftModelWrapper* SpeculativeDecoder::ReadyDraftModel() {
 void SpeculativeDecoder::NoteDraftFailure(DraftSourceKind kind, const Status& status) {
   for (Source& source : sources_) {
     if (source.model->kind() != kind) continue;
-    const int64_t back_off = std::min(
-        kFirstBackOffRounds << std::min<int64_t>(source.failures, 16), kMaxBackOffRounds);
+    const int64_t back_off =
+        std::min(kFirstBackOffRounds << std::min<int64_t>(source.failures, 16), kMaxBackOffRounds);
     if (source.failures++ == 0) {
       warnings_.push_back("drafting failed and is retried less and less often: " +
                           status.message());
@@ -130,7 +134,7 @@ void SpeculativeDecoder::NoteDraftFailure(DraftSourceKind kind, const Status& st
 
 bool SpeculativeDecoder::CommitRound(const Draft& draft, const Verification& verification,
                                      CommitSink& sink) {
-  if (!verification.dropped.ok()) {
+  if (!verification.dropped.ok() && !std::exchange(warned_of_dropped_, true)) {
     warnings_.push_back("a verification failed and was retried plainly: " +
                         verification.dropped.message());
   }

@@ -46,13 +46,13 @@ class CommitSink {
 class SpeculativeDecoder {
  public:
   // Those of `sources` that options.speculation.sources does not name are left out; they are asked
-  // in its order. At most one of them runs a model.
+  // in its order. At most one of each kind; that of kDraftModel is a DraftModelWrapper.
   SpeculativeDecoder(TargetModelWrapper target, std::vector<std::unique_ptr<DraftModel>> sources,
                      DecoderOptions options);
 
   // Makes it ready for rounds that generate 1 to `max_tokens` tokens after `prompt_tokens`.
   // INVALID_ARGUMENT for an empty prompt, one that leaves no room in the context, and sampling
-  // options out of range.
+  // options out of range; FAILED_PRECONDITION after one that succeeded.
   Status Begin(std::span<const TokenId> prompt_tokens, int32_t max_tokens);
 
   // Begin, then rounds to the end: kStop or kLength, or why it ended early. Tokens committed before
@@ -114,6 +114,7 @@ class SpeculativeDecoder {
   RequestAcceptance acceptance_;
   SpeculationStats stats_;
   std::vector<std::string> warnings_;
+  bool warned_of_dropped_ = false;
 };
 
 }  // namespace foretoken

@@ -13,7 +13,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Judges a part that ran, and cuts the cache back to what is kept.
+// Judges a part that ran.
 void Judge(VerifyTask& task, ForwardPart& part) {
   static const Draft kNoDraft;
   const Draft& draft = part.dropped.ok() ? *task.draft : kNoDraft;
@@ -82,28 +82,28 @@ ForwardReport VerifyTogether(std::span<VerifyTask> tasks, WorkerPool& workers) {
     pointers.push_back(&part);
   }
   const auto task_of = [&](ForwardPart* part) -> VerifyTask& { return tasks[part - parts.data()]; };
-  const ForwardReport report =
-      RunForward(tasks[0].target->cache().pool().backend(), pointers,
-                 [&](std::span<ForwardPart* const> ran) {
-                   workers.ParallelFor(ran.size(), [&](size_t i) {
-                     if (ran[i]->logits.size() > 0) Judge(task_of(ran[i]), *ran[i]);
-                   });
-                 });
+  const ForwardReport report = RunForward(tasks[0].target->cache().pool().backend(), pointers,
+                                          [&](std::span<ForwardPart* const> ran) {
+                                            workers.ParallelFor(ran.size(), [&](size_t i) {
+                                              if (ran[i]->logits.size() > 0)
+                                                Judge(task_of(ran[i]), *ran[i]);
+                                            });
+                                          });
   for (size_t i = 0; i < tasks.size(); ++i) {
     VerifyTask& task = tasks[i];
-    if (task.status.ok()) task.status = parts[i].status;
+    const ForwardPart& part = parts[i];
+    if (!part.status.ok()) task.status = part.status;
     if (!task.status.ok()) {
       task.status = Status(task.status.code(), "model " + task.target->target_model_id() + ": " +
                                                    task.status.message());
     }
+    if (!part.status.ok() || part.logits_rows == 0) continue;
+    // Rejected tokens leave the cache; without a verdict the last committed one is run again.
+    const int32_t kept = task.verification ? task.verification->accepted : -1;
+    task.target->cache().Truncate(static_cast<int32_t>(task.session->tokens.size()) + kept);
     if (!task.verification) continue;
     task.verification->forward_us = report.forward_us;
-    task.verification->dropped = parts[i].dropped;
-    // The last token is the target's own and not yet run; rejected ones leave the cache.
-    const Status cut =
-        task.target->cache().Truncate(static_cast<int32_t>(task.session->tokens.size()) +
-                                      task.verification->accepted);
-    if (task.status.ok()) task.status = cut;
+    task.verification->dropped = part.dropped;
   }
   return report;
 }

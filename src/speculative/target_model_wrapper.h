@@ -56,8 +56,8 @@ struct VerifyTask {
 };
 
 // One forward of the target over what all tasks' sessions miss and their drafts; then each is
-// judged, in parallel. A failure costs its own task a draft first, and then its status. The caches
-// hold the committed tokens and the accepted ones afterwards.
+// judged, in parallel. The sessions are of one back end. A failure costs its own task a draft
+// first, and then its status. The caches hold committed tokens and accepted ones afterwards.
 ForwardReport VerifyTogether(std::span<VerifyTask> tasks, WorkerPool& workers);
 
 }  // namespace foretoken

@@ -38,6 +38,10 @@ SamplingOptions SharedTargetTenant::recommended_sampling() const {
   return parts_.engine->target().RecommendedSampling(SamplingOptions());
 }
 
+TenantMetrics SharedTargetTenant::Metrics() const {
+  return parts_.engine->MetricsOf(parts_.state->key);
+}
+
 Result<std::unique_ptr<GenerationStream>> SharedTargetTenant::GenerateStream(
     GenerateRequest request) {
   FORETOKEN_ASSIGN_OR_RETURN(EngineRequest made, MakeEngineRequest(std::move(request)));

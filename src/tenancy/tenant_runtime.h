@@ -31,6 +31,7 @@ class SharedTargetTenant : public TenantRuntime {
   const ModelConfig* draft_model_config() const override;
   Status draft_ready() const override { return parts_.draft_status; }
   SamplingOptions recommended_sampling() const override;
+  TenantMetrics Metrics() const override;
   Result<std::unique_ptr<GenerationStream>> GenerateStream(GenerateRequest request) override;
   Status AddPublicPrefix(const PromptContent& prompt) override;
 

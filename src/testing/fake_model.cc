@@ -175,12 +175,15 @@ class FakeBackend : public ModelBackend {
 
   Status RestoreSequence(SequenceId target, std::span<const uint8_t> state) override {
     FORETOKEN_RETURN_IF_ERROR(CheckEmpty(target));
+    Status broken = DataLossError("not a saved sequence of this model");
     std::vector<uint64_t> words(state.size() / sizeof(uint64_t));
-    std::memcpy(words.data(), state.data(), words.size() * sizeof(uint64_t));
-    if (words.size() < 4 || words.size() % 2 != 0 || state.size() % sizeof(uint64_t) != 0 ||
-        words.front() != ModelId() ||
+    if (words.size() < 4 || words.size() % 2 != 0 || state.size() % sizeof(uint64_t) != 0) {
+      return broken;
+    }
+    std::memcpy(words.data(), state.data(), state.size());
+    if (words.front() != ModelId() ||
         words.back() != Checksum(std::span(words).first(words.size() - 1))) {
-      return DataLossError("not a saved sequence of this model");
+      return broken;
     }
     const size_t length = words.size() / 2 - 1;
     if (length > static_cast<size_t>(description_.context_tokens)) {

@@ -40,6 +40,15 @@ def test_version_and_help_are_answers():
             assert word in page.stdout, explain(page)
 
 
+def test_help_of_bench_load():
+    page = run("bench", "load", "--help")
+    assert page.returncode == 0
+    for word in (b"--concurrency", b"--rate", b"--modes", b"--kv-cache", b"--flood", b"--weights",
+                 b"--sources", b"--seed"):
+        assert word in page.stdout, explain(page)
+    assert b"--speculation" not in page.stdout
+
+
 def test_a_command_is_needed():
     refused(run(), "--help")
     refused(run("frobnicate"), "frobnicate")
@@ -59,6 +68,7 @@ def test_a_command_is_needed():
     ("-n", "0", "1 or more"),
     ("-n", "3000000000", "1 or more"),
     ("--context", "-5", "0 or more"),
+    ("--kv-cache", "-5", "0 or more"),
     ("--threads", "many", "0 to 512"),
     ("--logprobs", "21", "0 to 20"),
     ("--limit", "0", "1 or more"),
@@ -85,14 +95,26 @@ def test_contradictions_are_refused(arguments):
     refused(run("run", "-m", "none", *arguments))
 
 
+@pytest.mark.parametrize("arguments, words", [
+    (("--modes", "off,never"), ("modes", "auto, off")),
+    (("--concurrency", "0"), ("concurrency", "1 to 256")),
+    (("--rate", "1", "--concurrency", "2"), ("rate", "concurrency")),
+    (("--tenants", "2", "--weights", "1,2,3"), ("weights",)),
+    (("--context", "512", "--kv-cache", "256"), ("--kv-cache",)),
+])
+def test_bench_load_refuses_what_it_cannot_measure(arguments, words):
+    refused(run("bench", "load", "-m", "none", "--prompts", "none", *arguments), *words)
+
+
 def test_missing_files_are_named(tmp_path):
     failed(run("run", "-m", "no-such-model", "-p", "x"), "no-such-model")
     failed(run("run", "-m", str(tmp_path / "no.gguf"), "-p", "x"), "no.gguf")
     failed(run("run", "-m", "none", "-f", str(tmp_path / "no.txt")), "no.txt")
     failed(run("run", "-m", "none", "--prompts", str(tmp_path / "no.jsonl")), "no.jsonl")
     failed(run("chat", "-m", "no-such-model"), "no-such-model")
-    failed(run("bench", "decode", "-m", "none", "--prompts", str(tmp_path / "no.jsonl")),
-           "no.jsonl")
+    for bench in ("decode", "load"):
+        failed(run("bench", bench, "-m", "none", "--prompts", str(tmp_path / "no.jsonl")),
+               "no.jsonl")
 
 
 def test_text_must_be_utf8(tmp_path):
@@ -109,7 +131,8 @@ def test_a_prompts_file_is_checked_before_anything_runs(tmp_path):
     path = tmp_path / "prompts.jsonl"
     path.write_text('{"prompt": "fine"}\n{"prompt": 5}\n')
     refused(run("run", "-m", "none", "--prompts", str(path)), "prompts.jsonl:2: ")
-    refused(run("bench", "decode", "-m", "none", "--prompts", str(path)), "prompts.jsonl:2: ")
+    for bench in ("decode", "load"):
+        refused(run("bench", bench, "-m", "none", "--prompts", str(path)), "prompts.jsonl:2: ")
     path.write_text("\n")
     refused(run("run", "-m", "none", "--prompts", str(path)), "no prompt")
 

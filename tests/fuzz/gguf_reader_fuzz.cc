@@ -1,5 +1,5 @@
-// libFuzzer target: whatever bytes come, reading them as a model file gives a value or an error.
-// Run it longer with `foretoken_gguf_reader_fuzz CORPUS_DIRECTORY`.
+// libFuzzer target: whatever bytes come, reading them as a model or adapter file gives a value or
+// an error. Run it longer with `foretoken_gguf_reader_fuzz CORPUS_DIRECTORY`.
 
 #include <cstddef>
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "model/gguf_adapter_check.h"
 #include "model/gguf_model_check.h"
 #include "model/gguf_reader.h"
 #include "model/model_facts.h"
@@ -20,6 +21,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto file = ParseGguf(bytes, "fuzz");
   if (!file.ok()) return 0;
   static_cast<void>(CheckGgufModel(*file));
+  static const GgufFile model = ParseGguf(testing::SmallGguf().Bytes(), "model").value();
+  static_cast<void>(CheckGgufAdapter(*file, model));
   const ModelFacts facts = CollectModelFacts(*file);
   if (facts.file_bytes != size || !CheckPair(*file, *file).reason.empty()) {
     // A file is a pair with itself unless it has no vocabulary.
@@ -33,7 +36,13 @@ extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max
                                           unsigned int seed) {
   std::minstd_rand random(seed + 1);
   if (random() % 2 == 0) {
-    const std::string valid = foretoken::testing::SmallGguf().Bytes();
+    using namespace foretoken;  // NOLINT: a main program in all but name
+    const testing::GgufWriter small = testing::SmallGguf();
+    const std::string valid = random() % 2 == 0
+                                  ? small.Bytes()
+                                  : testing::LoraGguf(ParseGguf(small.Bytes(), "model").value(),
+                                                      {"token_embd.weight"}, 2, seed)
+                                        .Bytes();
     if (valid.size() <= max_size) {
       valid.copy(reinterpret_cast<char*>(data), valid.size());
       size = valid.size();

@@ -28,22 +28,22 @@ class RealWeightsTest : public ::testing::Test {
   static void SetUpTestSuite() {
     const auto directory = ModelStore::DefaultDirectory();
     ASSERT_TRUE(directory.ok()) << directory.status().ToString();
-    path_ = ModelStore(*directory).FilePath("smollm2-135m");
-    auto model = NewLlamaLoader()->Load({.id = "smollm2-135m", .path = path_});
+    model_path = ModelStore(*directory).FilePath("smollm2-135m");
+    auto model = NewLlamaLoader()->Load({.id = "smollm2-135m", .path = model_path});
     ASSERT_TRUE(model.ok()) << model.status().ToString() << "; run `foretoken pull smollm2-135m`";
-    model_ = *model;
+    shared_model = *model;
   }
-  static void TearDownTestSuite() { model_ = nullptr; }
+  static void TearDownTestSuite() { shared_model = nullptr; }
 
   void SetUp() override {
-    ASSERT_NE(model_, nullptr);
-    backend_ = model_
+    ASSERT_NE(shared_model, nullptr);
+    backend_ = shared_model
                    ->NewBackend({.context_tokens = 512,
                                  .kv_cache_tokens = 1024,
                                  .max_sequences = 4,
                                  .max_batch_rows = 128})
                    .value();
-    prompt_ = model_->vocabulary().Tokenize(kPrompt, true, false).value();
+    prompt_ = shared_model->vocabulary().Tokenize(kPrompt, true, false).value();
   }
 
   // The prompt in one forward; the logits after it.
@@ -69,8 +69,8 @@ class RealWeightsTest : public ::testing::Test {
 
   int32_t prompt_length() const { return static_cast<int32_t>(prompt_.size()); }
 
-  static inline std::string path_;
-  static inline std::shared_ptr<LoadedModel> model_;
+  static inline std::string model_path;
+  static inline std::shared_ptr<LoadedModel> shared_model;
   std::unique_ptr<ModelBackend> backend_;
   std::vector<TokenId> prompt_;
 };
@@ -131,7 +131,7 @@ TEST_F(RealWeightsTest, ForksDivergeAndAreWhatTheyWouldBeAlone) {
 }
 
 TEST_F(RealWeightsTest, AnAdapterChangesTheAnswerAndLeavesNoTrace) {
-  const GgufFile file = ReadGgufFile(path_).value();
+  const GgufFile file = ReadGgufFile(model_path).value();
   const std::vector<std::string> changed = {"blk.3.attn_q.weight", "blk.20.attn_q.weight"};
   const testing::TempDirectory directory;
   auto write = [&directory](const std::string& bytes) {
@@ -140,7 +140,7 @@ TEST_F(RealWeightsTest, AnAdapterChangesTheAnswerAndLeavesNoTrace) {
     return path;
   };
   const std::string bytes = testing::LoraGguf(file, changed, 4, 1).Bytes();
-  const auto adapter = model_->LoadAdapter(write(bytes));
+  const auto adapter = shared_model->LoadAdapter(write(bytes));
   ASSERT_TRUE(adapter.ok()) << adapter.status().ToString();
   auto run = [this](const LoadedAdapter* with, float scale) {
     EXPECT_TRUE(backend_->Truncate(SequenceId{0}, 0).ok());
@@ -156,17 +156,17 @@ TEST_F(RealWeightsTest, AnAdapterChangesTheAnswerAndLeavesNoTrace) {
 
   for (const size_t part : {2, 3}) {
     const Status cut =
-        model_->LoadAdapter(write(bytes.substr(0, bytes.size() * part / 4))).status();
+        shared_model->LoadAdapter(write(bytes.substr(0, bytes.size() * part / 4))).status();
     EXPECT_EQ(cut.code(), StatusCode::kDataLoss) << cut.ToString();
   }
   testing::GgufWriter other = testing::LoraGguf(file, changed, 4, 1);
   other.SetString("general.architecture", "qwen2");
-  EXPECT_EQ(model_->LoadAdapter(write(other.Bytes())).status().code(),
+  EXPECT_EQ(shared_model->LoadAdapter(write(other.Bytes())).status().code(),
             StatusCode::kInvalidArgument);
   testing::GgufWriter wrong = testing::LoraGguf(file, changed, 4, 1);
   wrong.AddFloatTensor("blk.0.attn_q.weight.lora_a", {64, 2}, std::vector<float>(128));
   wrong.AddFloatTensor("blk.0.attn_q.weight.lora_b", {2, 64}, std::vector<float>(128));
-  const Status shapes = model_->LoadAdapter(write(wrong.Bytes())).status();
+  const Status shapes = shared_model->LoadAdapter(write(wrong.Bytes())).status();
   EXPECT_EQ(shapes.code(), StatusCode::kInvalidArgument);
   EXPECT_NE(shapes.message().find("blk.0.attn_q.weight"), std::string::npos) << shapes.message();
   EXPECT_EQ(run(nullptr, 1), base);
