@@ -136,7 +136,7 @@ std::vector<std::string> Play(const Schedule& schedule, Totals& totals);
 
 // How many times slower than without it a sanitizer makes this build.
 #if defined(FORETOKEN_THREAD_SANITIZER)
-inline constexpr int32_t kSlowness = 5;
+inline constexpr int32_t kSlowness = 8;
 #elif defined(FORETOKEN_ADDRESS_SANITIZER)
 inline constexpr int32_t kSlowness = 2;
 #else

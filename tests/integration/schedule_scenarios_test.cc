@@ -358,6 +358,24 @@ TEST_F(StreamScenarioTest, PromptsAreReusedWithinATenantAndNotAcross) {
   EXPECT_EQ(reused("a"), 0);
 }
 
+TEST_F(StreamScenarioTest, AdaptersGoAndComeBackWithTheirTenant) {
+  schedule_.models[kTargetPath].adapters = {{"adapter x", 5}};
+  AddTenant("staying");
+  AddTenant("coming").adapters = {{.id = "x", .path = "adapter x"}};
+  GenerateRequest request = Request(1, 10);
+  request.options.adapter = "x";
+  const ScheduledRequest adapted = Add("coming", request);
+  const ScheduledRequest plain = Add("staying", 10);
+  Start();
+  // Often enough that what is new lies where the old one lay.
+  for (int32_t i = 0; i < 20; ++i) {
+    ExpectAsPlanned(adapted, ReadToTheEnd(*Submit(adapted)));
+    ASSERT_TRUE(manager().RemoveTenant("coming").ok());
+    if (i % 2 == 0) ExpectAsPlanned(plain, ReadToTheEnd(*Submit(plain)));
+    ASSERT_TRUE(manager().AddTenant(schedule_.FindTenant("coming")).ok());
+  }
+}
+
 TEST_F(StreamScenarioTest, NobodyDraftsFromAnotherTenantsAnswers) {
   AddTenant("a").speculation.sources = {DraftSourceKind::kSuffix};
   AddTenant("b").speculation.sources = {DraftSourceKind::kSuffix};
