@@ -4,8 +4,8 @@
     bench/plot_load.py load.json > load.svg
     bench/plot_load.py load.json -o load.svg
 
-Needs nothing but Python 3: the SVG is written by hand. One panel each for throughput, the ratio to
-`off` (or to llama-server), the time to the first token and the time per token, over the clients.
+Needs nothing but Python 3: the SVG is written by hand. One panel each for throughput, its ratio to
+`off` (or to llama-server), the latencies and the tokens per forward, over the clients.
 """
 import argparse
 import html
@@ -15,6 +15,7 @@ import sys
 
 WIDTH, HEIGHT = 430, 290  # of a panel
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 34, 44  # its margins
+HEADER, LEGEND_ROW = 32, 20
 COLOURS = ["#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b"]
 INK, FAINT = "#222222", "#dddddd"
 
@@ -106,17 +107,29 @@ class Panel:
         yield "</g>"
 
 
-def legend(lines, left, top):
-    """Each name once, as it is drawn."""
+def legend_rows(lines):
+    """Each name once, in rows that fit: (distance from the left, line)."""
     drawn = {}
     for line in lines:
         drawn.setdefault(line.name, line)
-    x = left
+    rows, left = [[]], 24
     for name, line in drawn.items():
-        yield (f'<line x1="{x}" x2="{x + 26}" y1="{top}" y2="{top}" stroke="{line.colour}" '
-               f'stroke-width="2" stroke-dasharray="{line.dashes or "none"}"/>')
-        yield text(x + 32, top + 4, name, "start")
-        x += 50 + 7 * len(name)
+        width = 50 + 7 * len(name)
+        if rows[-1] and left + width > 2 * WIDTH:
+            rows.append([])
+            left = 24
+        rows[-1].append((left, line))
+        left += width
+    return rows
+
+
+def legend(rows, top):
+    for number, row in enumerate(rows):
+        y = top + number * LEGEND_ROW
+        for x, line in row:
+            yield (f'<line x1="{x}" x2="{x + 26}" y1="{y}" y2="{y}" stroke="{line.colour}" '
+                   f'stroke-width="2" stroke-dasharray="{line.dashes or "none"}"/>')
+            yield text(x + 32, y + 4, line.name, "start")
 
 
 def name_of(mode):
@@ -146,19 +159,25 @@ def panels_of(report):
     ceiling = report.get("ceiling", {}).get("points", [])
     ratios.append(Line("ceiling of a fixed length, decoding only",
                        [(p["concurrency"], p["ratio"]) for p in ceiling], INK, "6 3"))
-    return [
+    panels = [
         Panel("Throughput", "tokens/s, all clients", categories,
               lines(lambda r: r["aggregate_tokens_per_second"])),
         Panel(f"Throughput, ratio to {base}", "ratio", categories, ratios, level=1.0),
         Panel("Time to first token", "ms", categories, both("ttft_ms")),
         Panel("Time per token", "ms", categories, both("tpot_ms")),
+        Panel("Time between arrivals", "ms", categories, both("itl_ms")),
+        Panel("Tokens per forward of a sequence (tau)", "tokens", categories,
+              lines(lambda r: r.get("tau"))),
     ]
+    return [panel for panel in panels if panel.lines]
 
 
 def svg(report):
     panels = panels_of(report)
     settings = report["settings"]
-    width, height = 2 * WIDTH, 2 * HEIGHT + 64
+    rows = legend_rows([line for panel in panels for line in panel.lines])
+    legend_top = HEADER + math.ceil(len(panels) / 2) * HEIGHT + 18
+    width, height = 2 * WIDTH, legend_top + len(rows) * LEGEND_ROW
     draft = f", draft {settings['draft']}" if settings.get("draft") else ""
     yield (f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
            f'viewBox="0 0 {width} {height}" font-family="sans-serif" fill="{INK}">')
@@ -166,8 +185,8 @@ def svg(report):
     yield text(width / 2, 22, f"{settings['model']}{draft}, {settings['max_tokens']} tokens an "
                "answer", size=15)
     for i, panel in enumerate(panels):
-        yield from panel.draw(i % 2 * WIDTH, 32 + i // 2 * HEIGHT)
-    yield from legend([line for panel in panels for line in panel.lines], 24, height - 14)
+        yield from panel.draw(i % 2 * WIDTH, HEADER + i // 2 * HEIGHT)
+    yield from legend(rows, legend_top)
     yield "</svg>"
 
 

@@ -174,9 +174,9 @@ def test_the_plot_has_a_line_for_each_mode(tmp_path):
     result = plot(path)
     assert result.returncode == 0, result.stderr
     drawing = xml.dom.minidom.parseString(result.stdout)
-    # Throughput 2; ratio 1 and the ceiling; two latencies with p50 and p99 of 2.
+    # Throughput 2; ratio 1 and the ceiling; three latencies with p50 and p99 of 2; no tau.
     lines = drawing.getElementsByTagName("polyline")
-    assert len(lines) == 2 + 2 + 2 * 4
+    assert len(lines) == 2 + 2 + 3 * 4
     words = [node.firstChild.data for node in drawing.getElementsByTagName("text")]
     for word in ("a<b, 5 tokens an answer", "off", "4 drafted", "4 drafted p99", "clients", "1",
                  "2"):
