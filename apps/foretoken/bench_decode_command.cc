@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <limits>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -13,7 +12,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/macros.h"
-#include "base/mutex.h"
+#include "bench_models.h"
 #include "bench_report.h"
 #include "console.h"
 #include "exit_code.h"
@@ -37,38 +36,6 @@ struct BenchFlags {
   int32_t repeat = 1;
   bool raw = false;
   bool json = false;
-};
-
-// Every model that a manager has loaded, by path, so that the bench can look at the target's tokens
-// and rows itself. Any thread may call it.
-class ModelTable {
- public:
-  explicit ModelTable(std::unique_ptr<ModelLoader> loader) : loader_(std::move(loader)) {}
-
-  Result<std::shared_ptr<LoadedModel>> Load(const ModelConfig& config) {
-    MutexLock lock(mutex_);
-    std::shared_ptr<LoadedModel>& model = models_[config.path];
-    if (!model) {
-      FORETOKEN_ASSIGN_OR_RETURN(model, loader_->Load(config));
-    }
-    return model;
-  }
-
- private:
-  const std::unique_ptr<ModelLoader> loader_;
-  Mutex mutex_;
-  std::map<std::string, std::shared_ptr<LoadedModel>> models_ FORETOKEN_GUARDED_BY(mutex_);
-};
-
-class TableLoader : public ModelLoader {
- public:
-  explicit TableLoader(std::shared_ptr<ModelTable> table) : table_(std::move(table)) {}
-  Result<std::shared_ptr<LoadedModel>> Load(const ModelConfig& config) override {
-    return table_->Load(config);
-  }
-
- private:
-  const std::shared_ptr<ModelTable> table_;  // second owner: the bench
 };
 
 // A run with what the judge wants to know of it.
@@ -95,23 +62,6 @@ Result<RecordedRun> RunOnce(TenantRuntime& tenant, GenerateRequest request) {
   }
   FORETOKEN_RETURN_IF_ERROR(run.finish.status);
   return run;
-}
-
-// The tokens that `run` would send for the prompt.
-Result<std::vector<TokenId>> PromptTokens(const LoadedModel& model, const std::string& text,
-                                          bool raw) {
-  const Vocabulary& vocabulary = model.vocabulary();
-  if (raw) return vocabulary.Tokenize(text, /*add_special=*/true, /*parse_special=*/false);
-  const std::vector<ChatMessage> messages = {{"user", text}};
-  FORETOKEN_ASSIGN_OR_RETURN(const std::string chat, model.RenderChat(messages));
-  FORETOKEN_ASSIGN_OR_RETURN(
-      std::vector<TokenId> tokens,
-      vocabulary.Tokenize(chat, /*add_special=*/true, /*parse_special=*/true));
-  // Many templates write the begin of text themselves; once is right.
-  if (tokens.size() >= 2 && vocabulary.begin_of_text() == tokens[0] && tokens[0] == tokens[1]) {
-    tokens.erase(tokens.begin());
-  }
-  return tokens;
 }
 
 // Runs the prompts on two tenants of one target, one plain and one speculative. One thread.

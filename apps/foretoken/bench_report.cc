@@ -45,32 +45,6 @@ struct Side {
   SpeculationStats speculation;
 };
 
-void Add(const SpeculationStats& from, SpeculationStats& to) {
-  // tau is a mean over rounds.
-  const auto rounds = static_cast<double>(to.rounds + from.rounds);
-  if (rounds > 0) {
-    to.tau =
-        (to.tau * static_cast<double>(to.rounds) + from.tau * static_cast<double>(from.rounds)) /
-        rounds;
-  }
-  to.rounds += from.rounds;
-  to.drafted += from.drafted;
-  to.accepted += from.accepted;
-  to.rejected += from.rejected;
-  to.bonus += from.bonus;
-  for (const auto& [kind, counts] : from.by_source) {
-    to.by_source[kind].drafted += counts.drafted;
-    to.by_source[kind].accepted += counts.accepted;
-  }
-  if (to.by_position.size() < from.by_position.size()) {
-    to.by_position.resize(from.by_position.size());
-  }
-  for (size_t i = 0; i < from.by_position.size(); ++i) {
-    to.by_position[i].drafted += from.by_position[i].drafted;
-    to.by_position[i].accepted += from.by_position[i].accepted;
-  }
-}
-
 Side AddUp(const std::vector<PromptFigures>& prompts, Runs PromptFigures::*runs_of) {
   Side side;
   for (const PromptFigures& prompt : prompts) {
@@ -88,7 +62,7 @@ Side AddUp(const std::vector<PromptFigures>& prompts, Runs PromptFigures::*runs_
       side.phases.sample += t.sample_ms;
       side.phases.rest += t.decode_ms - t.draft_ms - t.verify_ms - t.sample_ms;
       side.phases.tokens += run.usage.completion_tokens;
-      Add(run.speculation, side.speculation);
+      AddSpeculation(run.speculation, side.speculation);
     }
   }
   return side;
@@ -107,30 +81,6 @@ std::vector<double> Ratios(const std::vector<PromptFigures>& prompts) {
   }
   std::sort(ratios.begin(), ratios.end());
   return ratios;
-}
-
-std::string SpeculationName(const SpeculativeConfig& config) {
-  switch (config.mode) {
-    case SpeculationMode::kAuto:
-      return "auto";
-    case SpeculationMode::kOff:
-      return "off";
-    case SpeculationMode::kFixed:
-      break;
-  }
-  return std::to_string(config.draft_k);
-}
-
-std::string SourceNames(const SpeculativeConfig& config) {
-  std::string names;
-  for (const DraftSourceKind kind : config.sources) {
-    names += (names.empty() ? "" : ",") + std::string(DraftSourceKindName(kind));
-  }
-  return names.empty() ? "none" : names;
-}
-
-std::string_view RuleName(VerifyRule rule) {
-  return rule == VerifyRule::kCoupled ? "coupled" : "max-acceptance";
 }
 
 Json SettingsToJson(const BenchSettings& s) {
@@ -233,6 +183,55 @@ double Median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const size_t middle = values.size() / 2;
   return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+void AddSpeculation(const SpeculationStats& from, SpeculationStats& to) {
+  const auto rounds = static_cast<double>(to.rounds + from.rounds);
+  if (rounds > 0) {
+    to.tau =
+        (to.tau * static_cast<double>(to.rounds) + from.tau * static_cast<double>(from.rounds)) /
+        rounds;
+  }
+  to.rounds += from.rounds;
+  to.drafted += from.drafted;
+  to.accepted += from.accepted;
+  to.rejected += from.rejected;
+  to.bonus += from.bonus;
+  for (const auto& [kind, counts] : from.by_source) {
+    to.by_source[kind].drafted += counts.drafted;
+    to.by_source[kind].accepted += counts.accepted;
+  }
+  if (to.by_position.size() < from.by_position.size()) {
+    to.by_position.resize(from.by_position.size());
+  }
+  for (size_t i = 0; i < from.by_position.size(); ++i) {
+    to.by_position[i].drafted += from.by_position[i].drafted;
+    to.by_position[i].accepted += from.by_position[i].accepted;
+  }
+}
+
+std::string SpeculationName(const SpeculativeConfig& config) {
+  switch (config.mode) {
+    case SpeculationMode::kAuto:
+      return "auto";
+    case SpeculationMode::kOff:
+      return "off";
+    case SpeculationMode::kFixed:
+      break;
+  }
+  return std::to_string(config.draft_k);
+}
+
+std::string SourceNames(const SpeculativeConfig& config) {
+  std::string names;
+  for (const DraftSourceKind kind : config.sources) {
+    names += (names.empty() ? "" : ",") + std::string(DraftSourceKindName(kind));
+  }
+  return names.empty() ? "none" : names;
+}
+
+std::string_view RuleName(VerifyRule rule) {
+  return rule == VerifyRule::kCoupled ? "coupled" : "max-acceptance";
 }
 
 nlohmann::ordered_json ReportToJson(const BenchReport& report) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -55,6 +56,12 @@ struct BenchReport {
 
 // 0 for none; the mean of the middle two for an even number.
 double Median(std::vector<double> values);
+// The counts of both; tau is the mean over the rounds of both.
+void AddSpeculation(const SpeculationStats& from, SpeculationStats& to);
+// "auto", "off" or the fixed length; "prediction,suffix,draft" or "none"; "coupled".
+std::string SpeculationName(const SpeculativeConfig& config);
+std::string SourceNames(const SpeculativeConfig& config);
+std::string_view RuleName(VerifyRule rule);
 
 // docs/cli.md lists the fields.
 nlohmann::ordered_json ReportToJson(const BenchReport& report);

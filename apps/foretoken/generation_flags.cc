@@ -59,25 +59,6 @@ CLI::Option* AddNumber(CLI::App& command, const NumberFlag<T>& flag, std::functi
       ->type_name(flag.type);
 }
 
-SpeculativeConfig ParseSpeculation(const std::string& text, SpeculativeConfig config) {
-  if (text == "auto") {
-    config.mode = SpeculationMode::kAuto;
-  } else if (text == "off") {
-    config.mode = SpeculationMode::kOff;
-  } else {
-    const std::optional<int32_t> k = ParseNumber<int32_t>(text);
-    if (!k || *k < 0) {
-      RefuseValue("--speculation", text,
-                  "auto, off, or the number of tokens to draft in a round (0 or more)");
-    }
-    config.mode = SpeculationMode::kFixed;
-    config.draft_k = *k;
-    // A fixed length is what the user asked for; the cap is for the automatic one.
-    config.max_draft_tokens = std::max(config.max_draft_tokens, *k);
-  }
-  return config;
-}
-
 std::vector<DraftSourceKind> ParseSources(const std::string& text) {
   std::vector<DraftSourceKind> sources;
   if (text == "none") return sources;
@@ -85,12 +66,15 @@ std::vector<DraftSourceKind> ParseSources(const std::string& text) {
     const size_t end = std::min(text.find(',', begin), text.size());
     const std::string_view name = std::string_view(text).substr(begin, end - begin);
     DraftSourceKind kind{};
-    if (name == "suffix") {
+    if (name == "prediction") {
+      kind = DraftSourceKind::kPrediction;
+    } else if (name == "suffix") {
       kind = DraftSourceKind::kSuffix;
     } else if (name == "draft") {
       kind = DraftSourceKind::kDraftModel;
     } else {
-      RefuseValue("--sources", text, "suffix, draft, both separated by a comma, or none");
+      RefuseValue("--sources", text,
+                  "prediction, suffix, draft, several of them separated by commas, or none");
     }
     if (std::find(sources.begin(), sources.end(), kind) != sources.end()) {
       RefuseValue("--sources", text, "a list that names each source once");
@@ -131,6 +115,9 @@ void AddModelFlags(CLI::App& command, GenerationFlags& flags) {
   AddIntegerFlag(command, "--context",
                  "Tokens of context, prompt and answer (default: the model's, at most 8192)", 0,
                  kMaxInt, flags.context_tokens);
+  AddIntegerFlag(command, "--kv-cache",
+                 "Tokens of KV cache that all sequences share (default: as many as --context)", 0,
+                 kMaxInt, flags.kv_cache_tokens);
   AddIntegerFlag(command, "--threads", "Threads that compute (default: the physical cores)", 0, 512,
                  flags.threads);
 }
@@ -190,10 +177,18 @@ void AddSpeculationFlags(CLI::App& command, GenerationFlags& flags) {
       .add_option_function<std::string>(
           "--speculation",
           [&flags](const std::string& text) {
-            flags.speculation = ParseSpeculation(text, flags.speculation);
+            const auto config = ReadSpeculation(text, flags.speculation);
+            if (!config) RefuseValue("--speculation", text, kSpeculationValues);
+            flags.speculation = *config;
           },
           "auto (default), off, or K tokens drafted in every round")
       ->type_name("auto|off|K");
+  command.option_defaults()->group("Options");
+  AddDraftingFlags(command, flags);
+}
+
+void AddDraftingFlags(CLI::App& command, GenerationFlags& flags) {
+  command.option_defaults()->group("Speculation");
   command
       .add_option_function<std::string>(
           "--sources",
@@ -201,8 +196,8 @@ void AddSpeculationFlags(CLI::App& command, GenerationFlags& flags) {
             flags.speculation.sources = ParseSources(text);
             flags.sources_given = true;
           },
-          "Who may draft, in order of preference (default: suffix,draft)")
-      ->type_name("suffix,draft");
+          "Who may draft, in order of preference (default: prediction,suffix,draft)")
+      ->type_name("prediction,suffix,draft");
   command
       .add_option_function<std::string>(
           "--rule",
@@ -219,6 +214,24 @@ void AddSpeculationFlags(CLI::App& command, GenerationFlags& flags) {
           "law, other tokens")
       ->type_name("coupled|max-acceptance");
   command.option_defaults()->group("Options");
+}
+
+std::optional<SpeculativeConfig> ReadSpeculation(std::string_view text, SpeculativeConfig base) {
+  if (text == "auto") {
+    base.mode = SpeculationMode::kAuto;
+    return base;
+  }
+  if (text == "off") {
+    base.mode = SpeculationMode::kOff;
+    return base;
+  }
+  const std::optional<int32_t> k = ParseNumber<int32_t>(text);
+  if (!k || *k < 0) return std::nullopt;
+  base.mode = SpeculationMode::kFixed;
+  base.draft_k = *k;
+  // A fixed length is what the user asked for; the cap is for the automatic one.
+  base.max_draft_tokens = std::max(base.max_draft_tokens, *k);
+  return base;
 }
 
 SamplingOptions ApplySamplingFlags(const SamplingFlags& flags, SamplingOptions base) {
@@ -240,6 +253,11 @@ Status CheckGenerationFlags(const GenerationFlags& flags) {
   if (flags.sources_given && wants_draft && flags.draft.empty()) {
     return InvalidArgumentError("--sources names draft; give the draft model with -d");
   }
+  if (flags.kv_cache_tokens > 0 && flags.kv_cache_tokens < flags.context_tokens) {
+    return InvalidArgumentError(
+        fmt::format("--kv-cache is {}; it must hold one context at least: --context is {}",
+                    flags.kv_cache_tokens, flags.context_tokens));
+  }
   return Validate(MakeGenerateOptions(flags, SamplingOptions()));
 }
 
@@ -259,7 +277,8 @@ Result<TenantConfig> MakeTenantConfig(const GenerationFlags& flags, std::string 
     return ModelConfig{.id = id,
                        .path = std::move(path),
                        .context_tokens = flags.context_tokens,
-                       .threads = flags.threads};
+                       .threads = flags.threads,
+                       .kv_cache_tokens = flags.kv_cache_tokens};
   };
   TenantConfig config;
   config.name = std::move(name);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "foretoken/options.h"
@@ -27,11 +28,12 @@ struct SamplingFlags {
   std::optional<uint64_t> seed;
 };
 
-// The flags that `run`, `chat` and `bench decode` share.
+// The flags that `run`, `chat` and the benches share.
 struct GenerationFlags {
   std::string model;  // a name of a pulled model or a path
   std::string draft;  // the same; empty: no draft model
   int32_t context_tokens = 0;
+  int32_t kv_cache_tokens = 0;
   int32_t threads = 0;
   int32_t max_tokens = 512;
   bool ignore_end_of_text = false;
@@ -47,9 +49,16 @@ void AddModelFlags(CLI::App& command, GenerationFlags& flags);
 void AddLengthFlags(CLI::App& command, GenerationFlags& flags);
 void AddSamplingFlags(CLI::App& command, GenerationFlags& flags);
 void AddSpeculationFlags(CLI::App& command, GenerationFlags& flags);
+// The part of AddSpeculationFlags that does not say how much is drafted.
+void AddDraftingFlags(CLI::App& command, GenerationFlags& flags);
 // An integer option of a command's own, bounded like the shared ones.
 void AddIntegerFlag(CLI::App& command, const std::string& names, const std::string& help,
                     int32_t minimum, int32_t maximum, int32_t& value);
+
+// `base` at "auto", "off" or a number of tokens to draft in every round; empty for other text.
+std::optional<SpeculativeConfig> ReadSpeculation(std::string_view text, SpeculativeConfig base);
+inline constexpr std::string_view kSpeculationValues =
+    "auto, off, or the number of tokens to draft in a round (0 or more)";
 
 // `base` with what the user said.
 SamplingOptions ApplySamplingFlags(const SamplingFlags& flags, SamplingOptions base);

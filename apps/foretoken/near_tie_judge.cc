@@ -16,10 +16,14 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr uint64_t kDefaultStream = 0;
 
+constexpr SequenceId kReplayed{0};
+constexpr SequenceId kNeighbour{1};
+
 // Feeds a sequence and hands out the rows of its last forward.
 class Replay {
  public:
-  explicit Replay(ModelBackend& backend) : backend_(backend) {}
+  explicit Replay(ModelBackend& backend, SequenceId sequence = kReplayed)
+      : backend_(backend), sequence_(sequence) {}
 
   // Every token's logits are asked for, as a verification does; the last one's only for a prompt.
   Result<LogitsRows> Forward(std::span<const TokenId> tokens, bool all_logits) {
@@ -27,7 +31,7 @@ class Replay {
     for (size_t i = 0; i < tokens.size(); ++i) {
       rows_.push_back({.token = tokens[i],
                        .position = length_ + static_cast<int32_t>(i),
-                       .sequences = {kSequence},
+                       .sequences = {sequence_},
                        .wants_logits = all_logits || i + 1 == tokens.size()});
     }
     FORETOKEN_ASSIGN_OR_RETURN(const LogitsRows logits, backend_.Decode(rows_));
@@ -47,12 +51,12 @@ class Replay {
 
   Status Truncate(int32_t length) {
     length_ = std::min(length_, length);
-    return backend_.Truncate(kSequence, length);
+    return backend_.Truncate(sequence_, length);
   }
 
  private:
-  static constexpr SequenceId kSequence{0};
   ModelBackend& backend_;
+  const SequenceId sequence_;
   std::vector<BatchRow> rows_;
   int32_t length_ = 0;
 };
@@ -108,6 +112,25 @@ Result<std::vector<float>> SpeculativeRow(ModelBackend& backend, const RunPair& 
   return result;
 }
 
+// The row after `prefix`, fed in forwards of `size` rows, the last one whole.
+Result<std::vector<float>> RowInForwardsOf(ModelBackend& backend, std::span<const TokenId> prefix,
+                                           int32_t size) {
+  Replay replay(backend);
+  const BackendDescription& limits = backend.description();
+  const auto chunk = static_cast<size_t>(std::min(size, limits.max_batch_rows));
+  LogitsRows logits;
+  size_t count = prefix.size() % chunk == 0 ? chunk : prefix.size() % chunk;
+  for (size_t begin = 0; begin < prefix.size(); begin += count, count = chunk) {
+    const bool is_last = begin + count == prefix.size();
+    FORETOKEN_ASSIGN_OR_RETURN(
+        logits, replay.Forward(prefix.subspan(begin, count),
+                               is_last && count <= static_cast<size_t>(limits.max_logits_rows)));
+  }
+  std::vector<float> row = Copy(logits[logits.size() - 1]);
+  FORETOKEN_RETURN_IF_ERROR(replay.Truncate(0));
+  return row;
+}
+
 // Selection scores of a row; -infinity where a filter drops the token.
 Result<std::vector<double>> Scores(std::span<const float> logits, const TokenHistory& history,
                                    const RunPair& runs, int64_t position) {
@@ -144,6 +167,69 @@ double LargestDifference(std::span<const double> a, std::span<const double> b) {
   return largest;
 }
 
+// The scores of the row where two runs part, in the plain shape and in others.
+class Comparison {
+ public:
+  static Result<Comparison> Create(const RunPair& runs, NearTieVerdict parting,
+                                   std::span<const float> plain_row) {
+    Comparison comparison(runs, parting);
+    FORETOKEN_ASSIGN_OR_RETURN(comparison.plain_, comparison.ScoresOf(plain_row));
+    comparison.verdict_.score_gap = std::abs(comparison.plain_[comparison.plain_token_] -
+                                             comparison.plain_[comparison.speculative_token_]);
+    return comparison;
+  }
+
+  // Takes the row in one more shape into the verdict.
+  Status Consider(std::span<const float> row) {
+    FORETOKEN_ASSIGN_OR_RETURN(const std::vector<double> scores, ScoresOf(row));
+    double difference = LargestDifference(plain_, scores);
+    for (const size_t token : {plain_token_, speculative_token_}) {
+      if (std::isfinite(plain_[token]) != std::isfinite(scores[token])) difference = kInfinity;
+    }
+    verdict_.shape_difference = std::max(verdict_.shape_difference, difference);
+    // Not a number (both tokens are dropped in the plain shape) excuses nothing.
+    verdict_.excused = verdict_.score_gap <= 2 * verdict_.shape_difference;
+    return OkStatus();
+  }
+
+  const NearTieVerdict& verdict() const { return verdict_; }
+
+ private:
+  Comparison(const RunPair& runs, NearTieVerdict parting)
+      : runs_(&runs),
+        history_(runs.prompt),
+        verdict_(parting),
+        plain_token_(static_cast<size_t>(parting.plain_token)),
+        speculative_token_(static_cast<size_t>(parting.speculative_token)) {
+    for (int32_t i = 0; i < parting.position; ++i) {
+      history_.AppendOutput(runs.plain[static_cast<size_t>(i)]);
+    }
+  }
+  Result<std::vector<double>> ScoresOf(std::span<const float> row) const {
+    const auto position = static_cast<int64_t>(runs_->prompt.size()) + verdict_.position;
+    return Scores(row, history_, *runs_, position);
+  }
+
+  const RunPair* runs_;
+  TokenHistory history_;
+  NearTieVerdict verdict_;
+  size_t plain_token_;
+  size_t speculative_token_;
+  std::vector<double> plain_;
+};
+
+// Where the runs part, and with what.
+Result<NearTieVerdict> FindParting(const RunPair& runs) {
+  const std::optional<int32_t> difference = FirstDifference(runs.plain, runs.speculative);
+  if (!difference) return InvalidArgumentError("the runs do not differ");
+  NearTieVerdict verdict;
+  verdict.position = *difference;
+  const auto at = static_cast<size_t>(*difference);
+  if (at < runs.plain.size()) verdict.plain_token = runs.plain[at];
+  if (at < runs.speculative.size()) verdict.speculative_token = runs.speculative[at];
+  return verdict;
+}
+
 }  // namespace
 
 ForwardShape ShapeOfRound(const TokensEvent& event, int32_t draft_k) {
@@ -166,42 +252,42 @@ std::optional<int32_t> FirstDifference(std::span<const TokenId> a, std::span<con
 }
 
 Result<NearTieVerdict> JudgeNearTie(ModelBackend& backend, const RunPair& runs) {
-  const std::optional<int32_t> difference = FirstDifference(runs.plain, runs.speculative);
-  if (!difference) return InvalidArgumentError("the runs do not differ");
-  NearTieVerdict verdict;
-  verdict.position = *difference;
-  const auto at = static_cast<size_t>(*difference);
-  if (at < runs.plain.size()) verdict.plain_token = runs.plain[at];
-  if (at < runs.speculative.size()) verdict.speculative_token = runs.speculative[at];
-  if (verdict.plain_token < 0 || verdict.speculative_token < 0) return verdict;
+  FORETOKEN_ASSIGN_OR_RETURN(const NearTieVerdict parting, FindParting(runs));
+  if (parting.plain_token < 0 || parting.speculative_token < 0) return parting;
 
   FORETOKEN_ASSIGN_OR_RETURN(const std::vector<float> plain_row,
-                             PlainRow(backend, runs, verdict.position));
+                             PlainRow(backend, runs, parting.position));
   // The prompt's own row has one shape only.
   std::vector<float> speculative_row = plain_row;
-  if (verdict.position > 0) {
-    FORETOKEN_ASSIGN_OR_RETURN(speculative_row, SpeculativeRow(backend, runs, verdict.position));
+  if (parting.position > 0) {
+    FORETOKEN_ASSIGN_OR_RETURN(speculative_row, SpeculativeRow(backend, runs, parting.position));
   }
-  TokenHistory history(runs.prompt);
-  for (size_t i = 0; i < at; ++i) history.AppendOutput(runs.plain[i]);
-  const auto position = static_cast<int64_t>(runs.prompt.size() + at);
-  FORETOKEN_ASSIGN_OR_RETURN(const std::vector<double> plain,
-                             Scores(plain_row, history, runs, position));
-  FORETOKEN_ASSIGN_OR_RETURN(const std::vector<double> speculative,
-                             Scores(speculative_row, history, runs, position));
+  FORETOKEN_ASSIGN_OR_RETURN(Comparison comparison, Comparison::Create(runs, parting, plain_row));
+  FORETOKEN_RETURN_IF_ERROR(comparison.Consider(speculative_row));
+  return comparison.verdict();
+}
 
-  const auto plain_token = static_cast<size_t>(verdict.plain_token);
-  const auto speculative_token = static_cast<size_t>(verdict.speculative_token);
-  verdict.score_gap = std::abs(plain[plain_token] - plain[speculative_token]);
-  verdict.shape_difference = LargestDifference(plain, speculative);
-  for (const size_t token : {plain_token, speculative_token}) {
-    if (std::isfinite(plain[token]) != std::isfinite(speculative[token])) {
-      verdict.shape_difference = kInfinity;
-    }
+Result<NearTieVerdict> JudgeNearTieInBatches(ModelBackend& backend, const RunPair& runs,
+                                             std::span<const int32_t> sizes) {
+  FORETOKEN_ASSIGN_OR_RETURN(const NearTieVerdict parting, FindParting(runs));
+  if (parting.plain_token < 0 || parting.speculative_token < 0) return parting;
+
+  FORETOKEN_ASSIGN_OR_RETURN(const std::vector<float> plain_row,
+                             PlainRow(backend, runs, parting.position));
+  FORETOKEN_ASSIGN_OR_RETURN(Comparison comparison, Comparison::Create(runs, parting, plain_row));
+  // Moves the sequence to other cells and lets attention run over more of them.
+  Replay neighbour(backend, kNeighbour);
+  FORETOKEN_RETURN_IF_ERROR(neighbour.Prefill(runs.prompt).status());
+  std::vector<TokenId> prefix = runs.prompt;
+  prefix.insert(prefix.end(), runs.plain.begin(), runs.plain.begin() + parting.position);
+  for (const int32_t size : sizes) {
+    FORETOKEN_ASSIGN_OR_RETURN(const std::vector<float> row,
+                               RowInForwardsOf(backend, prefix, size));
+    FORETOKEN_RETURN_IF_ERROR(comparison.Consider(row));
+    if (comparison.verdict().excused) break;
   }
-  // Not a number (both tokens are dropped in the plain shape) excuses nothing.
-  verdict.excused = verdict.score_gap <= 2 * verdict.shape_difference;
-  return verdict;
+  FORETOKEN_RETURN_IF_ERROR(neighbour.Truncate(0));
+  return comparison.verdict();
 }
 
 }  // namespace foretoken

@@ -44,8 +44,8 @@ struct NearTieVerdict {
   TokenId speculative_token = -1;
   // Between the two tokens, in the plain shape; infinite where a filter drops one of them.
   double score_gap = 0;
-  // The largest between the two shapes over the row; infinite where a filter keeps one of the two
-  // tokens in one shape only.
+  // The largest between the plain and another shape over the row; infinite where a filter keeps one
+  // of the two tokens in one shape only.
   double shape_difference = 0;
   bool excused = false;  // score_gap <= 2 * shape_difference
 };
@@ -59,6 +59,13 @@ std::optional<int32_t> FirstDifference(std::span<const TokenId> a, std::span<con
 // Precondition: the runs differ. Uses sequence 0 and leaves it empty; takes about as long as the
 // runs did. Errors are the back end's.
 Result<NearTieVerdict> JudgeNearTie(ModelBackend& backend, const RunPair& runs);
+
+// The same for a run whose forwards are not known, since rows of others were in them: the row is
+// computed one token a forward, and with the whole prefix in forwards of each of `sizes` rows
+// beside another cached sequence, until one of them excuses the difference. The runs' `rounds` are
+// not used. Uses sequences 0 and 1 and leaves them empty.
+Result<NearTieVerdict> JudgeNearTieInBatches(ModelBackend& backend, const RunPair& runs,
+                                             std::span<const int32_t> sizes);
 
 }  // namespace foretoken
 

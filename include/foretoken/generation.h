@@ -22,10 +22,10 @@ struct ChatMessage {
 };
 
 // Text as it is, tokens as they are, or messages laid out by the model's chat template.
-using Prompt = std::variant<std::string, std::vector<TokenId>, std::vector<ChatMessage>>;
+using PromptContent = std::variant<std::string, std::vector<TokenId>, std::vector<ChatMessage>>;
 
 struct GenerateRequest {
-  Prompt prompt;
+  PromptContent prompt;
   GenerateOptions options;
 };
 

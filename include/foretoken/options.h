@@ -113,7 +113,7 @@ struct TenantConfig {
   // The default of its requests. Its max_draft_tokens also bounds what a request may ask for, and
   // kOff here is kOff for all of them.
   SpeculativeConfig speculation;
-  // Above 0, at most 1,000; the tenant's share of the engine, and of its drafted positions, against
+  // 0.001 to 1,000; the tenant's share of the engine, and of its drafted positions, against
   // those of other tenants that want them at the same time.
   double weight = 1.0;
   std::vector<AdapterConfig> adapters;

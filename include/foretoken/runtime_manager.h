@@ -32,12 +32,15 @@ class TenantRuntime {
   // The sampling settings the target's file recommends, over the defaults.
   virtual SamplingOptions recommended_sampling() const = 0;
 
+  // What the tenant's requests did and got since it was added.
+  virtual TenantMetrics Metrics() const = 0;
+
   // Starts a generation. Errors that the request itself carries (options, an over-long prompt, no
   // chat template) come back here; later ones in the stream's FinishedEvent.
   virtual Result<std::unique_ptr<GenerationStream>> GenerateStream(GenerateRequest request) = 0;
   // For operators: lets the prompts of all tenants of this target that begin as `prompt` does share
   // the cache of that beginning. What one tenant's prompts hold is never shared otherwise.
-  virtual Status AddPublicPrefix(const Prompt& prompt) = 0;
+  virtual Status AddPublicPrefix(const PromptContent& prompt) = 0;
   // GenerateStream, collected. A failure midway is an error here.
   Result<GenerationResult> Generate(GenerateRequest request);
 };

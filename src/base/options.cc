@@ -108,7 +108,7 @@ Status Validate(const TenantConfig& c) {
   check.Require(!c.name.empty(), "a tenant needs a name").Also(Validate(c.target));
   if (c.draft_model) check.Also(Validate(*c.draft_model));
   check.Also(Validate(c.speculation))
-      .Range("weight", c.weight, c.weight > 0 && c.weight <= 1000, "above 0 and at most 1,000")
+      .Range("weight", c.weight, c.weight >= 0.001 && c.weight <= 1000, "between 0.001 and 1,000")
       .Range("suffix_store_bytes", c.suffix_store_bytes,
              c.suffix_store_bytes >= 0 && c.suffix_store_bytes <= (int64_t{1} << 30),
              "between 0 (none) and 1073741824");

@@ -48,6 +48,10 @@ struct ActiveRequest {
   std::optional<SavedState> saved;
   int32_t reused_prompt_tokens = 0;
   int64_t last_step = 0;  // that it took part in
+  int32_t starved_steps = 0;  // in a row, in which the back end had no room for it
+  // A forward that it shared failed, and nobody knows whose fault that was: it runs alone until it
+  // has committed a token.
+  bool is_suspect = false;
   // Microseconds of the phases that it took part in.
   int64_t prompt_us = 0;
   int64_t draft_us = 0;

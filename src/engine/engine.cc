@@ -12,6 +12,7 @@
 #include "base/macros.h"
 #include "engine/finish_request.h"
 #include "engine/run_step.h"
+#include "model/device_arbiter.h"
 
 namespace foretoken {
 namespace {
@@ -26,6 +27,7 @@ constexpr int32_t kMinLogitsRows = 64;
 
 void SizeBackend(const RuntimeOptions& runtime, BackendOptions& backend) {
   if (backend.threads == 0) backend.threads = PhysicalCoreCount();
+  backend.device = DeviceArbiter::Cpu().NewClient();
   // Tenants that come late get slots of their own beyond max_running: see HasSlot.
   backend.max_sequences = std::min(2 * runtime.max_running + kCachedSequences, kMostSequences);
   backend.max_logits_rows =
@@ -78,6 +80,7 @@ Result<std::shared_ptr<DraftContext>> Engine::DraftContextFor(std::string id,
   std::weak_ptr<DraftContext>& shared = draft_contexts_[{model.get(), options.context_tokens}];
   if (std::shared_ptr<DraftContext> context = shared.lock()) return context;
   // One engine's forwards wait for each other anyway; the cache is for the same sequences.
+  options.device = options_.backend.device;
   options.max_sequences = options_.backend.max_sequences;
   options.max_logits_rows = options_.backend.max_sequences;
   FORETOKEN_ASSIGN_OR_RETURN(std::unique_ptr<ModelBackend> backend,
@@ -123,6 +126,7 @@ void Engine::ForgetTenant(TenantKey tenant) {
     EndTenantRequests(state, tenant, CancelledError("the tenant was removed"));
     state.prefixes.EvictTenant(tenant);
     state.fairness.Forget(tenant);
+    state.metrics.RemoveTenant(tenant);
     done->set_value();
   });
   if (posted) forgotten.wait();
@@ -130,7 +134,7 @@ void Engine::ForgetTenant(TenantKey tenant) {
 
 void Engine::AddPublicPrefix(std::vector<TokenId> tokens) {
   mailbox_->Post([tokens = std::move(tokens)](EngineState& state) {
-    state.public_prefixes.push_back({tokens});
+    state.public_prefixes.push_back(tokens);
   });
 }
 

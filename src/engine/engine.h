@@ -47,6 +47,8 @@ class Engine {
   // anything runs.
   Result<std::shared_ptr<StreamChannel>> Submit(EngineRequest request);
 
+  // Counts for a tenant of its own from here on.
+  void AddTenant(TenantKey tenant) { state_.metrics.AddTenant(tenant); }
   // Ends a tenant's requests as cancelled and forgets what is cached of its prompts. Returns when
   // it is done.
   void ForgetTenant(TenantKey tenant);
@@ -54,6 +56,10 @@ class Engine {
   void AddPublicPrefix(std::vector<TokenId> tokens);
 
   EngineMetrics Metrics() const { return state_.metrics.Snapshot(); }
+  // All zero for a tenant that is not, or no longer, here.
+  TenantMetrics MetricsOf(TenantKey tenant) const {
+    return state_.metrics.TenantSnapshot(tenant).value_or(TenantMetrics());
+  }
   const BackendDescription& target_description() const { return backend_->description(); }
   const LoadedModel& target() const { return *target_; }
 

@@ -40,11 +40,6 @@ struct TenantQueue {
   bool has_work() const { return !waiting.empty() || running > 0 || paused > 0; }
 };
 
-// Tokens at the beginning of prompts whose cells every tenant may share, since an operator said so.
-struct PublicPrefix {
-  std::vector<TokenId> tokens;
-};
-
 // Which adapter the steps of now serve: llama.cpp applies adapters to a whole context.
 struct AdapterTurn {
   const EngineAdapter* adapter = nullptr;  // null: the base model
@@ -82,7 +77,8 @@ struct EngineState {
   std::vector<RequestPtr> running;  // in order of admission
   std::vector<RequestPtr> paused;   // oldest arrival first
   PrefixCache prefixes;
-  std::vector<PublicPrefix> public_prefixes;
+  // Beginnings of prompts that every tenant may share, since an operator said so.
+  std::vector<std::vector<TokenId>> public_prefixes;
   FairCounters fairness;
   DraftBudget budget;
   MetricsRecorder metrics;

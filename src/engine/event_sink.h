@@ -16,8 +16,7 @@
 namespace foretoken {
 
 // Turns the tokens that a request commits into text and events, one event a round.
-// Engine's thread. The vocabulary must outlive it. Never fails; what a cancelled stream is sent is
-// dropped by the channel.
+// Engine's thread. The vocabulary must outlive it. Never fails.
 class EventSink : public CommitSink {
  public:
   using Clock = std::chrono::steady_clock;

@@ -103,6 +103,21 @@ int32_t PrefillRowLimit(const EngineState& state, size_t decoding) {
   return low;
 }
 
+// A tenant whose requests all wait for their readers is not one that others should wait for.
+void NoteWhoCanGoOn(EngineState& state, const Requests& ready) {
+  for (const auto& [key, queue] : state.tenants) {
+    const bool goes_on = queue.running == 0 ||
+                         std::any_of(ready.begin(), ready.end(), [&key = key](const auto* request) {
+                           return request->tenant() == key;
+                         });
+    if (goes_on) {
+      state.fairness.Join(key, queue.tenant->weight);
+    } else {
+      state.fairness.Leave(key);
+    }
+  }
+}
+
 // Cells that a step of these requests can make use of.
 int32_t CellsWanted(const Requests& requests, int32_t max_batch_rows) {
   int32_t cells = 0;
@@ -123,8 +138,12 @@ StepPlan PlanStep(EngineState& state) {
     for (const RequestPtr& request : state.running) {
       if (request->sink.channel().HasRoom()) ready.push_back(request.get());
     }
+    const auto suspect = std::find_if(ready.begin(), ready.end(),
+                                      [](const ActiveRequest* r) { return r->is_suspect; });
+    if (suspect != ready.end()) ready = {*suspect};
   };
   collect();
+  NoteWhoCanGoOn(state, ready);
   if (ready.empty()) return plan;
   // One cell for each request that runs; pausing changes who does.
   MakeRoomForRunning(state, static_cast<int32_t>(ready.size()));

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/finish_request.h"
+#include "engine/kv_room.h"
 
 namespace foretoken {
 namespace {
@@ -12,6 +13,7 @@ using Clock = std::chrono::steady_clock;
 
 // A position of a prompt costs about half of one that is decoded: they come many at a time.
 constexpr int64_t kPromptPositionsPerToken = 2;
+constexpr int32_t kMaxStarvedSteps = 8;
 
 void ChargeTenant(EngineState& state, const ActiveRequest& request, const RoundEntry& entry) {
   const int64_t tokens = entry.committed > 0 && entry.committed_rows == 1
@@ -28,6 +30,19 @@ void NoteTimes(ActiveRequest& request, const RoundEntry& entry, const RoundRepor
     request.verify_us += report.target.forward_us;
     request.sample_us += report.judge_us;
   }
+}
+
+// Whether a failure may pass. An aborted forward: who was cancelled is ended as such, the others go
+// on. No room, against what our ledger says: perhaps when more is free.
+bool MayTryAgain(EngineState& state, ActiveRequest& request, const Status& failure) {
+  if (failure.code() == StatusCode::kCancelled) return true;
+  if (failure.code() == StatusCode::kUnavailable) {
+    request.is_suspect = true;
+    return true;
+  }
+  if (failure.code() != StatusCode::kResourceExhausted) return false;
+  EvictForCells(state, state.backend.description().cache_tokens);
+  return ++request.starved_steps < kMaxStarvedSteps;
 }
 
 RequestPtr TakeRunning(EngineState& state, const ActiveRequest* request) {
@@ -56,6 +71,31 @@ void RecordRound(EngineState& state, const ActiveRequest& request, const RoundEn
                                                .committed = entry.committed,
                                                .bonus = entry.bonus,
                                                .expected_accepted = entry.expected_accepted});
+}
+
+// Keeps a beginning that an operator made public, once a prompt has been run past it.
+void PublishPrefix(EngineState& state, ActiveRequest& request, int32_t committed_rows) {
+  if (state.public_prefixes.empty() || request.adapter() != nullptr ||
+      !state.options.runtime.prefix_reuse || !state.backend.description().can_truncate) {
+    return;
+  }
+  CachedSequence& cache = request.cache();
+  const std::span<const TokenId> cached = cache.tokens();
+  for (const std::vector<TokenId>& prefix : state.public_prefixes) {
+    const auto length = static_cast<int32_t>(prefix.size());
+    // A prompt's, and only in the step that reaches its end.
+    if (prefix.size() > request.request.prompt.size() || length > cache.cached_tokens() ||
+        length <= cache.cached_tokens() - committed_rows ||
+        !std::equal(prefix.begin(), prefix.end(), cached.begin()) || !EvictForSequence(state)) {
+      continue;
+    }
+    auto shared = cache.sequence()->Fork(length);
+    if (!shared.ok()) continue;
+    state.prefixes.Insert({.sequence = std::move(*shared),
+                           .tokens = prefix,
+                           .tenant = kOperatorKey,
+                           .is_public = true});
+  }
 }
 
 // Sends the round's event to the reader.
@@ -110,10 +150,12 @@ void SettleStep(EngineState& state, const StepPlan& plan, std::span<const RoundE
       ChargeTenant(state, request, entry);
       NoteTimes(request, entry, report);
     }
+    if (entry.committed_rows > 0) PublishPrefix(state, request, entry.committed_rows);
     if (entry.committed > 0) RecordRound(state, request, entry);
     Emit(state, request, times.round_end);
-    // An aborted forward: those who were cancelled are ended as such, the others try again.
-    if (entry.status.code() == StatusCode::kCancelled) continue;
+    if (entry.status.ok()) request.starved_steps = 0;
+    if (entry.committed > 0) request.is_suspect = false;
+    if (!entry.status.ok() && MayTryAgain(state, request, entry.status)) continue;
     if (!entry.status.ok()) {
       FinishRequest(state, TakeRunning(state, &request), FinishReason::kError, entry.status);
     } else if (entry.finished) {

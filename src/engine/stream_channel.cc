@@ -26,7 +26,7 @@ bool StreamChannel::HasRoom() const {
 
 void StreamChannel::Push(StreamEvent event) {
   MutexLock lock(mutex_);
-  if (cancelled_ || finished_) return;
+  if (finished_) return;
   events_.push_back(std::move(event));
   changed_.NotifyAll();
 }

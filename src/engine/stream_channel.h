@@ -24,7 +24,8 @@ class StreamChannel {
 
   // Whether an event may be pushed: otherwise the generation pauses.
   bool HasRoom() const FORETOKEN_EXCLUDES(mutex_);
-  // Drops the event once the stream is cancelled or finished.
+  // Delivered to a cancelled stream too: what was committed before it ended is the reader's.
+  // Dropped after Finish.
   void Push(StreamEvent event) FORETOKEN_EXCLUDES(mutex_);
   // The last event, delivered even to a cancelled stream. Later calls and pushes are dropped.
   void Finish(FinishedEvent event) FORETOKEN_EXCLUDES(mutex_);

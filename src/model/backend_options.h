@@ -3,10 +3,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 
 #include "foretoken/status.h"
 
 namespace foretoken {
+
+class DeviceClient;
 
 struct BackendOptions {
   int32_t context_tokens = 0;  // the longest sequence; 0: the model's own, at most 8,192
@@ -19,6 +22,9 @@ struct BackendOptions {
   int32_t threads = 0;  // 0: the machine's physical cores
   // Asked between the operations of a forward; true ends it with CANCELLED. May be empty.
   std::function<bool()> should_abort = {};
+  // Whose turns on the device the forwards are (device_arbiter.h): one client for all contexts of
+  // an engine. Null: a client of its own.
+  std::shared_ptr<DeviceClient> device = nullptr;
 };
 
 // The options with the zeros of the context and the cache replaced and the limits brought into the

@@ -1,6 +1,7 @@
 #include "model/llama_backend.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -15,6 +16,7 @@
 #include "base/cpu_count.h"
 #include "base/macros.h"
 #include "base/mutex.h"
+#include "model/device_arbiter.h"
 #include "model/llama_adapter.h"
 #include "model/llama_library.h"
 
@@ -43,6 +45,7 @@ class LlamaBackend : public ModelBackend {
                                               resolved.max_sequences,
                                               llama_max_parallel_sequences()));
     }
+    if (resolved.device == nullptr) resolved.device = DeviceArbiter::Cpu().NewClient();
     auto backend =
         std::unique_ptr<LlamaBackend>(new LlamaBackend(std::move(weights), std::move(resolved)));
     FORETOKEN_RETURN_IF_ERROR(backend->Initialize());
@@ -76,10 +79,10 @@ class LlamaBackend : public ModelBackend {
         return InternalError(fmt::format("llama.cpp failed with code {} on {} rows{}", code,
                                          rows.size(), TakeLlamaError()));
     }
-    if (logits_rows == 0) return LogitsRows();
+    if (logits_rows == 0) return LogitsRows(nullptr, 0, description_.vocabulary_size, device_us_);
     const float* logits = llama_get_logits(context_.get());
     if (logits == nullptr) return InternalError("llama.cpp returned no logits");
-    return LogitsRows(logits, logits_rows, description_.vocabulary_size);
+    return LogitsRows(logits, logits_rows, description_.vocabulary_size, device_us_);
   }
 
   Status Truncate(SequenceId sequence, int32_t length) override {
@@ -227,7 +230,16 @@ class LlamaBackend : public ModelBackend {
   }
 
   int32_t Forward() {
-    MutexLock device(ForwardMutex());
+    DeviceTurn turn(*options_.device);
+    const auto start = std::chrono::steady_clock::now();
+    const int32_t code = DecodeBatch();
+    device_us_ = std::chrono::duration_cast<std::chrono::microseconds>(
+                     std::chrono::steady_clock::now() - start)
+                     .count();
+    return code;
+  }
+
+  int32_t DecodeBatch() {
     if (!reserves_next_) return llama_decode(context_.get(), batch_);
     MutexLock lock(weights_->adapters_mutex);
     const int32_t code = llama_decode(context_.get(), batch_);
@@ -339,6 +351,7 @@ class LlamaBackend : public ModelBackend {
   BackendDescription description_;
   LlamaContextHandle context_;
   llama_memory_t memory_ = nullptr;
+  int64_t device_us_ = 0;  // of the last forward
   bool reserves_next_ = false;  // the adapter in use may have changed since the last forward
 
   // The batch's arrays, kept to save allocations.

@@ -58,17 +58,13 @@ std::string TakeLlamaError() {
   return reason.empty() ? "" : " (" + reason + ")";
 }
 
-Mutex& ForwardMutex() {
-  static Mutex mutex;
-  return mutex;
-}
-
 ggml_threadpool* SharedThreadPool(int32_t threads) {
   static ThreadPools pools;
   MutexLock lock(pools.mutex);
   LlamaThreadPoolHandle& pool = pools.by_threads[threads];
   if (!pool) {
     ggml_threadpool_params params = ggml_threadpool_params_default(threads);
+    params.poll = 0;
     pool.reset(ggml_threadpool_new(&params));
   }
   return pool.get();

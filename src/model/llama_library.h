@@ -48,12 +48,9 @@ void InitializeLlama();
 void ClearLlamaError();
 std::string TakeLlamaError();
 
-// Held by every forward in the process: two pools that spin at their barriers on the same cores
-// would turn milliseconds into seconds.
-Mutex& ForwardMutex();
-
 // The worker threads of all contexts with so many threads; they outlive every context. Null when
-// they cannot be started. Any thread may call it; one forward at a time may use a pool.
+// they cannot be started. Any thread may call it; a
+// forward uses it in its turn on the device.
 ggml_threadpool* SharedThreadPool(int32_t threads);
 
 }  // namespace foretoken

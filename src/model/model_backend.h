@@ -2,6 +2,7 @@
 #define FORETOKEN_MODEL_MODEL_BACKEND_H_
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -27,14 +28,17 @@ struct BatchRow {
 class LogitsRows {
  public:
   LogitsRows() = default;
-  LogitsRows(const float* data, int32_t rows, int32_t vocabulary_size)
-      : data_(data), rows_(rows), vocabulary_size_(vocabulary_size) {}
+  LogitsRows(const float* data, int32_t rows, int32_t vocabulary_size,
+             std::optional<int64_t> device_us = std::nullopt)
+      : data_(data), rows_(rows), vocabulary_size_(vocabulary_size), device_us_(device_us) {}
 
   int32_t size() const { return rows_; }
   // Rows first .. first + count - 1. Precondition: they are there.
   LogitsRows Slice(int32_t first, int32_t count) const {
     return {count > 0 ? (*this)[first].data() : nullptr, count, vocabulary_size_};
   }
+  // What the forward took without the wait for the device; absent: the back end does not know.
+  std::optional<int64_t> device_us() const { return device_us_; }
   // [vocabulary_size] unprocessed logits. Precondition: 0 <= row < size().
   std::span<const float> operator[](int32_t row) const {
     return {data_ + static_cast<size_t>(row) * static_cast<size_t>(vocabulary_size_),
@@ -45,6 +49,7 @@ class LogitsRows {
   const float* data_ = nullptr;
   int32_t rows_ = 0;
   int32_t vocabulary_size_ = 0;
+  std::optional<int64_t> device_us_;
 };
 
 struct BackendDescription {

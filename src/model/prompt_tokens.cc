@@ -23,7 +23,7 @@ Status CheckTokens(const std::vector<TokenId>& tokens, int32_t vocabulary_size) 
 
 }  // namespace
 
-Result<std::vector<TokenId>> TokenizePrompt(const LoadedModel& model, const Prompt& prompt) {
+Result<std::vector<TokenId>> TokenizePrompt(const LoadedModel& model, const PromptContent& prompt) {
   const Vocabulary& vocabulary = model.vocabulary();
   if (const auto* tokens = std::get_if<std::vector<TokenId>>(&prompt)) {
     FORETOKEN_RETURN_IF_ERROR(CheckTokens(*tokens, vocabulary.size()));

@@ -12,7 +12,7 @@ namespace foretoken {
 // The tokens that a model is given for a prompt: text as it is, tokens as they are, messages laid
 // out by the model's chat template. INVALID_ARGUMENT for tokens outside the vocabulary;
 // FAILED_PRECONDITION for messages where the model has no template.
-Result<std::vector<TokenId>> TokenizePrompt(const LoadedModel& model, const Prompt& prompt);
+Result<std::vector<TokenId>> TokenizePrompt(const LoadedModel& model, const PromptContent& prompt);
 
 }  // namespace foretoken
 

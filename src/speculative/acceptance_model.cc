@@ -17,11 +17,17 @@ constexpr double kWindowTokens = 256;
 constexpr double kLeastRate = 0.01;
 constexpr double kMostRate = 0.99;
 
-// A request's shift follows about its last tokens: this much information (the sum of p (1 - p)) is
-// kept.
-constexpr double kMaxInformation = 6;
-// An outcome less likely than this says that the text has changed: what was known counts less.
-constexpr double kSurprise = 0.25;
+// Memories of a request: how sure it is at first of being like the average, and of how many tokens
+// it keeps a record, both as information (the sum of p (1 - p)). The shorter, the more it varies.
+struct Memory {
+  double prior;
+  double kept;
+};
+constexpr std::array<Memory, RequestAcceptance::kMemories> kMemory = {
+    {{0, 0}, {2.0, 16}, {0.7, 6}, {0.4, 1.5}}};
+// A longer memory is left for a shorter one that is better by this log-likelihood.
+constexpr double kMemoryMargin = 2;
+constexpr double kMemoryWindowTokens = 1000;
 constexpr double kMaxLogOdds = 6;
 constexpr double kForgetRate = 1.0 / 64;
 
@@ -33,27 +39,32 @@ TemperatureBand BandOf(float temperature) {
   return temperature <= 1.0f ? TemperatureBand::kMiddle : TemperatureBand::kHigh;
 }
 
-void RequestAcceptance::SetLogOdds(Record& record, double log_odds) {
-  record.log_odds = std::clamp(log_odds, -kMaxLogOdds, kMaxLogOdds);
-  record.odds_factor = std::exp(record.log_odds);
+RequestAcceptance::RequestAcceptance() {
+  for (auto& shifts : shifts_) {
+    for (size_t m = 0; m < kMemories; ++m) shifts[m].information = kMemory[m].prior;
+  }
 }
 
-void RequestAcceptance::Observe(DraftSourceKind source, double expected, bool accepted) {
-  Record& record = records_[static_cast<size_t>(source)];
-  expected = std::clamp(expected, kLeastRate, kMostRate);
-  const double likelihood = accepted ? expected : 1 - expected;
-  if (likelihood < kSurprise) {
-    record.information = std::max(record.information / 2, kPriorInformation);
+void RequestAcceptance::Shift::Set(double new_log_odds) {
+  log_odds = std::clamp(new_log_odds, -kMaxLogOdds, kMaxLogOdds);
+  odds_factor = std::exp(log_odds);
+}
+
+void RequestAcceptance::Observe(DraftSourceKind source, double probability, bool accepted) {
+  for (size_t m = 1; m < kMemories; ++m) {
+    const double expected =
+        std::clamp(Shifted(source, m, probability), kLeastRate, kMostRate);
+    // One step of Newton's method on the log-likelihood.
+    Shift& shift = shifts_[static_cast<size_t>(source)][m];
+    shift.information = std::min(shift.information + expected * (1 - expected), kMemory[m].kept);
+    shift.Set(shift.log_odds + ((accepted ? 1 : 0) - expected) / shift.information);
   }
-  // One step of Newton's method on the log-likelihood.
-  record.information =
-      std::min(record.information + expected * (1 - expected), kMaxInformation);
-  SetLogOdds(record, record.log_odds + ((accepted ? 1 : 0) - expected) / record.information);
 }
 
 void RequestAcceptance::Forget(DraftSourceKind source) {
-  Record& record = records_[static_cast<size_t>(source)];
-  if (record.log_odds != 0) SetLogOdds(record, record.log_odds * (1 - kForgetRate));
+  for (Shift& shift : shifts_[static_cast<size_t>(source)]) {
+    if (shift.log_odds != 0) shift.Set(shift.log_odds * (1 - kForgetRate));
+  }
 }
 
 AcceptanceModel::Class& AcceptanceModel::ClassOf(DraftClass draft) {
@@ -70,7 +81,7 @@ size_t AcceptanceModel::CellOf(std::span<const float> confidences, size_t depth)
   return kDepths + std::min(static_cast<size_t>(scaled), kConfidences - 1);
 }
 
-double AcceptanceModel::BandRate(DraftClass draft) const {
+double AcceptanceModel::Rate(DraftClass draft) const {
   const double all = sources_[static_cast<size_t>(draft.source)].total.Rate(kPriorRate, kPriorTokens);
   return ClassOf(draft).total.Rate(all, kSourceTokens);
 }
@@ -88,10 +99,10 @@ void AcceptanceModel::PredictSurvival(DraftClass draft, std::span<const float> c
                                       const RequestAcceptance& request,
                                       std::span<float> survival) const {
   const Class& of = ClassOf(draft);
-  const double band_rate = BandRate(draft);
+  const double band_rate = Rate(draft);
   double product = 1;
   for (size_t depth = 0; depth < survival.size(); ++depth) {
-    product *= request.Shifted(draft.source, TokenRate(of, band_rate, confidences, depth));
+    product *= request.Shifted(draft.source, of.memory, TokenRate(of, band_rate, confidences, depth));
     survival[depth] = static_cast<float>(product);
   }
 }
@@ -108,11 +119,23 @@ void AcceptanceModel::Observe(DraftClass draft, const DraftResult& result,
   if (tried == 0) return;
 
   const double kept = std::exp2(-static_cast<double>(tried) / kWindowTokens);
-  const double band_rate = BandRate(draft);
+  const double memory_kept = std::exp2(-static_cast<double>(tried) / kMemoryWindowTokens);
+  for (double& value : of.log_likelihood) value *= memory_kept;
+  const double band_rate = Rate(draft);
   for (size_t depth = 0; depth < tried; ++depth) {
     const double rate = TokenRate(of, band_rate, result.confidences, depth);
-    request.Observe(draft.source, request.Shifted(draft.source, rate), depth < accepted);
+    for (size_t m = 0; m < of.log_likelihood.size(); ++m) {
+      const double expected =
+          std::clamp(request.Shifted(draft.source, m, rate), kLeastRate, kMostRate);
+      of.log_likelihood[m] += std::log(depth < accepted ? expected : 1 - expected);
+    }
+    request.Observe(draft.source, rate, depth < accepted);
   }
+  of.memory = 0;
+  for (size_t m = 1; m < of.log_likelihood.size(); ++m) {
+    if (of.log_likelihood[m] > of.log_likelihood[of.memory] + kMemoryMargin) of.memory = m;
+  }
+
   source.total.Scale(kept);
   of.total.Scale(kept);
   of.tokens *= kept;

@@ -37,31 +37,34 @@ struct DraftResult {
 };
 
 // How one request differs from its tenant's average, for each source: a shift of the log-odds of
-// acceptance, 0 at first, learned quickly and forgotten slowly.
+// acceptance, kept with several lengths of memory. Which of them foretells best is the tenant's to
+// learn: with some texts the last few tokens say all, with others they are noise.
 // One thread at a time. A value; it lives as long as the request.
 class RequestAcceptance {
  public:
-  // `probability` of acceptance, shifted by what this request is known to be.
-  double Shifted(DraftSourceKind source, double probability) const {
-    const double odds = records_[static_cast<size_t>(source)].odds_factor * probability;
+  static constexpr size_t kMemories = 4;  // the first is none at all: the tenant's average
+
+  RequestAcceptance();
+
+  // `probability` of acceptance, shifted by what this memory holds.
+  double Shifted(DraftSourceKind source, size_t memory, double probability) const {
+    const double odds = shifts_[static_cast<size_t>(source)][memory].odds_factor * probability;
     return odds / (1 - probability + odds);
   }
-  // A token that was expected to be accepted with probability `expected`, after Shifted.
-  void Observe(DraftSourceKind source, double expected, bool accepted);
+  // The fate of a token that the tenant's average gives `probability`.
+  void Observe(DraftSourceKind source, double probability, bool accepted);
   // A round in which the source was not used: what is known of the text grows old.
   void Forget(DraftSourceKind source);
 
  private:
-  struct Record {
+  struct Shift {
     double log_odds = 0;
     double odds_factor = 1;
-    double information;
+    double information = 0;
+    void Set(double new_log_odds);
   };
-  static void SetLogOdds(Record& record, double log_odds);
 
-  static constexpr double kPriorInformation = 1.0;
-  std::array<Record, kDraftSources> records_ = {
-      {{0, 1, kPriorInformation}, {0, 1, kPriorInformation}, {0, 1, kPriorInformation}}};
+  std::array<std::array<Shift, kMemories>, kDraftSources> shifts_;
 };
 
 // How often one tenant's drafts are accepted in one engine: per source, temperature band and depth,
@@ -80,6 +83,8 @@ class AcceptanceModel {
   // `confidences` as in DraftResult, at least as many as `survival` or none.
   void PredictSurvival(DraftClass draft, std::span<const float> confidences,
                        const RequestAcceptance& request, std::span<float> survival) const;
+  // Of a token behind accepted ones, relative to the source's confidence if it has one.
+  double Rate(DraftClass draft) const;
   // How many tokens' fate the prediction rests on.
   double Evidence(DraftClass draft) const;
 
@@ -107,6 +112,9 @@ class AcceptanceModel {
     std::array<Cell, kDepths + kConfidences> cells;
     Cell total;  // tried: the sum of confidences, a token without one counting as 1
     double tokens = 0;
+    // Of the tokens seen, by the length of memory that foretold them.
+    std::array<double, RequestAcceptance::kMemories> log_likelihood{};
+    size_t memory = 0;  // the best of them
     Trial trial;
   };
   struct Source {
@@ -116,7 +124,6 @@ class AcceptanceModel {
 
   Class& ClassOf(DraftClass draft);
   const Class& ClassOf(DraftClass draft) const;
-  double BandRate(DraftClass draft) const;
   // Of the token at `depth` once those before it are accepted, for the tenant's average request.
   static double TokenRate(const Class& of, double band_rate, std::span<const float> confidences,
                           size_t depth);

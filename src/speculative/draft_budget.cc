@@ -11,7 +11,7 @@ namespace {
 constexpr double kAllowanceShare = 0.015;
 constexpr double kKeptAllowanceSteps = 32;
 // A class's rate may be wrong as if this many of the tokens it rests on had been rejected ones.
-constexpr double kDoubtTokens = 4;
+constexpr double kDoubtTokens = 8;
 // Steps between trials of a class that is not in use. The interval grows while trials fail.
 constexpr int32_t kFirstInterval = 8;
 constexpr int32_t kMaxInterval = 256;
@@ -22,7 +22,7 @@ constexpr double kTrialEvidence = 12;
 // A class under trial may be as good as this.
 constexpr double kHopefulRate = 0.95;
 // Only what could bring this much more is worth trying.
-constexpr double kHopefulGain = 1.02;
+constexpr double kHopefulGain = 0.02;
 // So many tokens tell half of what there is to know.
 constexpr double kHalfKnownTokens = 8;
 // What plain decoding costs is measured again after this many steps that drafted.
@@ -35,6 +35,8 @@ constexpr double kUnseenDraftMost = 1.0;
 constexpr double kCheaper = 0.97;
 // A cache this far behind is the rule after an accepted draft, not an investment.
 constexpr int32_t kUsualCatchUp = 2;
+// A trial that lifts the class's rate by this much is followed by the next one.
+constexpr double kSurprise = 0.03;
 constexpr double kDisturbedStep = 2.0;
 
 constexpr double kUnlimited = std::numeric_limits<double>::infinity();
@@ -222,7 +224,7 @@ void DraftBudget::PrepareCosts(std::span<const BudgetSequence> sequences, int32_
   }
   pending_.plain_us = target_table_[0].us + forced_us;
   pending_.plain_tokens = static_cast<double>(sequences.size());
-  costs_ = {.tokens = pending_.plain_tokens,
+  costs_ = {.sequences = std::max(static_cast<int32_t>(sequences.size()), 1),
             .target = target_table_,
             .drafts = {draft_tables_.data(), models},
             .forced_rows = {forced_rows_.data(), models},
@@ -281,7 +283,7 @@ bool DraftBudget::TryClass(std::span<const BudgetSequence> sequences) {
   }
   trial_plan_.drafts.resize(sequences.size());
   search_.FindBest(costs_, trial_options_, PositionSearch::View::kHopeful, kUnlimited, trial_plan_);
-  if (trial_plan_.rate < plan_.rate * kHopefulGain) {
+  if (trial_plan_.log_speed < plan_.log_speed + kHopefulGain) {
     trial.due_step = step_ + kRecheckInterval;
     return false;
   }
@@ -334,6 +336,7 @@ bool DraftBudget::TryClass(std::span<const BudgetSequence> sequences) {
   pending_.probe = true;
   pending_.trial_acceptance = acceptance;
   pending_.trial_class = draft;
+  pending_.trial_rate = acceptance->Rate(draft);
   return true;
 }
 
@@ -346,7 +349,7 @@ bool DraftBudget::TryRows(int32_t other_rows) {
   if (cost_trial_.due_step > step_) return false;
   trial_plan_.drafts.resize(plan_.drafts.size());
   search_.FindBest(costs_, options_, PositionSearch::View::kHopeful, allowance_us_, trial_plan_);
-  if (trial_plan_.rate < plan_.rate * kHopefulGain) {
+  if (trial_plan_.log_speed < plan_.log_speed + kHopefulGain) {
     if (trial_plan_.denied_us > 0) {
       wanted_us_ = std::max(wanted_us_, std::min(trial_plan_.denied_us, 8*pending_.plain_us));
     } else {
@@ -412,8 +415,6 @@ void DraftBudget::Observe(std::span<const BudgetSequence> sequences, const StepO
 
   int32_t accepted = 0;
   int32_t drafted = 0;
-  int32_t trial_accepted = 0;
-  double trial_expected = 0;
   if (pending_.trial_acceptance != nullptr) {
     pending_.trial_acceptance->LimitEvidence(pending_.trial_class, kTrialEvidence);
   }
@@ -430,17 +431,6 @@ void DraftBudget::Observe(std::span<const BudgetSequence> sequences, const StepO
       }
       const DraftOutcome& result = outcome.sequences[i];
       const DraftClass draft{offer.source, sequence.band};
-      if (sequence.acceptance == pending_.trial_acceptance &&
-          draft.source == pending_.trial_class.source && draft.band == pending_.trial_class.band) {
-        trial_accepted += result.accepted;
-        const PlannedDraft& planned = plan_.drafts[i];
-        if (planned.tokens > 0) {
-          const DraftOption& option = options_[static_cast<size_t>(planned.option)];
-          for (int32_t d = 0; d < std::min(planned.tokens, result.drafted); ++d) {
-            trial_expected += option.survival[static_cast<size_t>(d)];
-          }
-        }
-      }
       sequence.acceptance->Observe(draft, {result.drafted, result.accepted, offer.confidences},
                                    *sequence.request);
       drafted += result.drafted;
@@ -462,7 +452,7 @@ void DraftBudget::Observe(std::span<const BudgetSequence> sequences, const StepO
   steps_since_plain_ = drafted > 0 ? steps_since_plain_ + 1 : 0;
   if (pending_.trial_acceptance != nullptr) {
     AcceptanceModel::Trial& trial = pending_.trial_acceptance->trial(pending_.trial_class);
-    const bool success = trial_accepted > trial_expected;
+    const bool success = pending_.trial_acceptance->Rate(pending_.trial_class) > pending_.trial_rate + kSurprise;
     if (success) {
       trial.interval = 0;
       trial.due_step = step_ + 1;

@@ -120,6 +120,7 @@ class DraftBudget {
     bool cost_probe = false;
     AcceptanceModel* trial_acceptance = nullptr;
     DraftClass trial_class;
+    double trial_rate = 0;  // before
   };
 
   void GrantFixed(std::span<const BudgetSequence> sequences, int32_t room);

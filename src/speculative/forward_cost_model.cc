@@ -144,8 +144,10 @@ ForwardCost ForwardCostModel::At(double rows, size_t above) const {
   const double least = a.least_us + share * (b.least_us - a.least_us);
   const double distance = std::min(rows - a.rows, b.rows - rows) / rows;
   const double unknown = std::min(1.0, distance / kUnknownDistance);
-  return {us, least + unknown * (std::min(a.least_us, least) - least),
-          us + unknown * (std::max({a.us, b.us, us}) - us)};
+  // A row is never dearer in company than alone.
+  const double lowest = std::clamp(b.us / b.rows * rows, std::min(a.least_us, least), least);
+  const double highest = std::clamp(a.us / a.rows * rows, us, std::max({a.us, b.us, us}));
+  return {us, least + unknown * (lowest - least), us + unknown * (highest - us)};
 }
 
 ForwardCost ForwardCostModel::Predict(int32_t rows) const {

@@ -2,16 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <limits>
 #include <utility>
 
 namespace foretoken {
 namespace {
 
 // A gain below this is noise: plain decoding is simpler.
-constexpr double kMinimumGain = 1.01;
+constexpr double kMinimumGain = 0.01;
 // The part of its weighted share that a tenant gets before positions go by merit.
 constexpr double kFloor = 0.5;
+
+constexpr double kUnlimited = std::numeric_limits<double>::infinity();
 
 double Of(const ForwardCost& cost, PositionSearch::View view) {
   return view == PositionSearch::View::kHopeful ? cost.least_us : cost.us;
@@ -19,7 +21,7 @@ double Of(const ForwardCost& cost, PositionSearch::View view) {
 
 }  // namespace
 
-// A step's price as positions are added to it.
+// A step's price as positions are added to it, those of a sequence from the first on.
 class PositionSearch::Sum {
  public:
   Sum(const StepCosts& costs, View view, std::vector<std::vector<int32_t>>& rows)
@@ -29,13 +31,15 @@ class PositionSearch::Sum {
       rows_[m].clear();
       if (m >= costs.forced_rows.size()) continue;
       rows_[m] = costs.forced_rows[m];
-      for (int32_t n : rows_[m]) forced_us_ += costs.drafts[m][static_cast<size_t>(n)].us;
+      for (const int32_t n : rows_[m]) forced_us_ += costs.drafts[m][static_cast<size_t>(n)].us;
     }
     plain_us_ = costs.target[0].us + forced_us_;
   }
 
-  void Add(const DraftOption& option, size_t depth) {
+  // `gain`: of the sequence's log-speed, were the step no longer.
+  void Add(const DraftOption& option, size_t depth, double gain) {
     ++positions_;
+    gain_ += gain;
     accepted_ += option.survival[depth];
     sure_accepted_ += option.sure_survival[depth];
     if (option.draft_model < 0) return;
@@ -53,23 +57,27 @@ class PositionSearch::Sum {
     }
   }
 
+  size_t positions() const { return positions_; }
   double plain_us() const { return plain_us_; }
-  double plain_rate() const { return costs_.tokens / plain_us_; }
   double us() const {
     if (positions_ == 0) return plain_us_;
     return forced_us_ + Of(costs_.target[positions_], view_) + draft_us_;
   }
-  double rate() const { return (costs_.tokens + accepted_) / us(); }
+  double log_speed() const { return gain_ / costs_.sequences - std::log(us() / plain_us_); }
+  // At least log_speed(), and close to it where the step takes about `reference_us`.
+  double LogSpeedBound(double reference_us, double log_reference) const {
+    return gain_ / costs_.sequences - log_reference - (1 - reference_us / us());
+  }
   double risk_us() const {
     if (positions_ == 0) return 0;
     const double more = costs_.target[positions_].most_us - costs_.target[0].us + draft_most_us_;
-    return more - sure_accepted_ / plain_rate();
+    return more - sure_accepted_ * plain_us_ / costs_.sequences;
   }
   void Write(DraftPlan& plan) const {
     plan.positions = static_cast<int32_t>(positions_);
     plan.accepted = accepted_;
     plan.us = us();
-    plan.rate = rate();
+    plan.log_speed = log_speed();
     plan.risk_us = risk_us();
   }
 
@@ -80,6 +88,7 @@ class PositionSearch::Sum {
   size_t positions_ = 0;
   double plain_us_ = 0;
   double forced_us_ = 0;
+  double gain_ = 0;
   double accepted_ = 0;
   double sure_accepted_ = 0;
   double draft_us_ = 0;
@@ -91,81 +100,99 @@ void PositionSearch::FindBest(const StepCosts& costs, std::span<const DraftOptio
   std::fill(plan.drafts.begin(), plan.drafts.end(), PlannedDraft{});
   plan.floored = 0;
   plan.denied_us = 0;
-  const Sum plain(costs, view, rows_);
-  plain.Write(plan);
+  Sum(costs, view, rows_).Write(plan);
   if (options.empty() || costs.target.size() < 2) return;
 
-  const size_t models = costs.drafts.size();
-  model_users_.assign(models, 0);
+  model_users_.assign(costs.drafts.size(), 0);
   bool any_free = false;
-  bool any_model = false;
+  size_t deepest = 0;  // of what draft models may draft
   for (const DraftOption& option : options) {
-    (option.draft_model < 0 ? any_free : any_model) = true;
-    if (option.draft_model >= 0) ++model_users_[static_cast<size_t>(option.draft_model)];
-  }
-  draft_us_per_row_.assign(models, 0);
-  for (size_t m = 0; m < models; ++m) {
-    if (model_users_[m] == 0) continue;
-    const auto n = static_cast<size_t>(model_users_[m]);
-    draft_us_per_row_[m] = Of(costs.drafts[m][n], view) / model_users_[m];
+    if (option.draft_model < 0) {
+      any_free = true;
+      continue;
+    }
+    deepest = std::max(deepest, option.survival.size());
+    ++model_users_[static_cast<size_t>(option.draft_model)];
   }
 
-  const double plain_rate = plan.rate;
-  const auto row_us = [&] {
-    const size_t rows = std::min(costs.target.size() - 1,
-                                 plan.positions > 0 ? static_cast<size_t>(plan.positions)
-                                                    : plan.drafts.size());
-    return (Of(costs.target[rows], view) - costs.target[0].us) / static_cast<double>(rows);
+  // What a microsecond is worth depends on the plan, and so does what a row costs.
+  const auto collect = [&] {
+    const size_t rows = std::min(
+        costs.target.size() - 1,
+        plan.positions > 0 ? static_cast<size_t>(plan.positions) : plan.drafts.size());
+    const double more_us = Of(costs.target[rows], view) - costs.target[0].us;
+    Collect(options, costs.sequences / plan.us, more_us / static_cast<double>(rows));
   };
-  plan.rate = plain_rate * kMinimumGain;
+  plan.log_speed = kMinimumGain;
   best_positions_.clear();
+  draft_us_per_row_.assign(costs.drafts.size(), kUnlimited);
   if (any_free) {
-    Collect(options, plan.rate, row_us(), /*free_only=*/true);
-    Scan(costs, options, view, allowance_us, plan);
+    collect();
+    Scan(costs, options, view, allowance_us, 0, plan);
   }
-  // What a microsecond is worth depends on the plan, and the sources on what it is worth.
-  for (int pass = 0; any_model && pass < 2; ++pass) {
-    Collect(options, plan.rate, row_us(), /*free_only=*/false);
-    Scan(costs, options, view, allowance_us, plan);
+  // A draft model's forward costs a sequence its share of all of it, or little once it is run for
+  // others: sequences choose their source under both assumptions.
+  for (const bool shared : {true, false}) {
+    if (deepest == 0) break;
+    for (size_t m = 0; m < costs.drafts.size(); ++m) {
+      const auto n = static_cast<size_t>(model_users_[m]);
+      if (n == 0) continue;
+      const std::vector<ForwardCost>& cost = costs.drafts[m];
+      draft_us_per_row_[m] =
+          shared || n == 1
+              ? Of(cost[n], view) / static_cast<double>(n)
+              : (Of(cost[n], view) - Of(cost[1], view)) / static_cast<double>(n - 1);
+    }
+    collect();
+    // How many forwards the draft models run is settled before positions compete: in one that runs
+    // anyhow, even unlikely tokens cost next to nothing.
+    for (size_t depths = 1; depths <= deepest; ++depths) {
+      Scan(costs, options, view, allowance_us, depths, plan);
+    }
   }
   if (plan.positions == 0) {
-    plain.Write(plan);
+    plan.log_speed = 0;
   } else if (costs.tenant_weights.size() > 1) {
     GiveFloors(costs, options, view, allowance_us, plan);
   }
 }
 
-void PositionSearch::Collect(std::span<const DraftOption> options, double tokens_per_us,
-                             double row_us, bool free_only) {
+double PositionSearch::DraftUsPerRow(const DraftOption& option) const {
+  return option.draft_model < 0 ? 0 : draft_us_per_row_[static_cast<size_t>(option.draft_model)];
+}
+
+void PositionSearch::Collect(std::span<const DraftOption> options, double gain_per_us,
+                             double row_us) {
   positions_.clear();
-  for (size_t first = 0; first < options.size();) {
-    const int32_t sequence = options[first].sequence;
-    size_t chosen = options.size();
+  for (size_t i = 0; i < options.size();) {
+    const int32_t sequence = options[i].sequence;
+    const DraftOption* chosen = nullptr;
     double chosen_value = 0;
-    size_t next = first;
-    for (; next < options.size() && options[next].sequence == sequence; ++next) {
-      const DraftOption& option = options[next];
-      if (option.survival.empty() || (free_only && option.draft_model >= 0)) continue;
-      double cost = row_us;
-      if (option.draft_model >= 0) cost += draft_us_per_row_[static_cast<size_t>(option.draft_model)];
-      double value = -tokens_per_us * option.catch_up_us;
-      double best = value + option.survival[0] - tokens_per_us * cost;
-      for (const float survival : option.survival) {
-        value += survival - tokens_per_us * cost;
-        best = std::max(best, value);
+    for (; i < options.size() && options[i].sequence == sequence; ++i) {
+      const DraftOption& option = options[i];
+      const double cost = gain_per_us * (row_us + DraftUsPerRow(option));
+      if (option.survival.empty() || cost == kUnlimited) continue;
+      double tokens = 1;
+      double value = -kUnlimited;
+      for (size_t depth = 0; depth < option.survival.size(); ++depth) {
+        tokens += option.survival[depth];
+        value = std::max(value, tokens - cost * static_cast<double>(depth + 1));
       }
-      if (chosen < options.size() && best <= chosen_value) continue;
-      chosen = next;
-      chosen_value = best;
+      value -= gain_per_us * option.catch_up_us;
+      if (chosen != nullptr && value <= chosen_value) continue;
+      chosen = &option;
+      chosen_value = value;
     }
-    first = next;
-    if (chosen == options.size()) continue;
-    const DraftOption& option = options[chosen];
-    double cost = option.catch_up_us / static_cast<double>(option.survival.size());
-    if (option.draft_model >= 0) cost += draft_us_per_row_[static_cast<size_t>(option.draft_model)];
-    for (size_t depth = 0; depth < option.survival.size(); ++depth) {
-      const auto merit = static_cast<float>(option.survival[depth] - tokens_per_us * cost);
-      positions_.push_back({merit, option.survival[depth], static_cast<int32_t>(chosen),
+    if (chosen == nullptr) continue;
+    const double cost =
+        gain_per_us * (DraftUsPerRow(*chosen) +
+                       chosen->catch_up_us / static_cast<double>(chosen->survival.size()));
+    float tokens = 1;
+    for (size_t depth = 0; depth < chosen->survival.size(); ++depth) {
+      const float gain = std::log1p(chosen->survival[depth] / tokens);
+      tokens += chosen->survival[depth];
+      positions_.push_back({static_cast<float>(gain - cost), gain,
+                            static_cast<int32_t>(chosen - options.data()),
                             static_cast<int32_t>(depth)});
     }
   }
@@ -176,23 +203,37 @@ void PositionSearch::Collect(std::span<const DraftOption> options, double tokens
 }
 
 void PositionSearch::Scan(const StepCosts& costs, std::span<const DraftOption> options, View view,
-                          double allowance_us, DraftPlan& plan) {
+                          double allowance_us, size_t depths, DraftPlan& plan) {
+  const auto excluded = [&](const Position& position) {
+    return static_cast<size_t>(position.depth) >= depths &&
+           options[static_cast<size_t>(position.option)].draft_model >= 0;
+  };
   Sum sum(costs, view, rows_);
-  const size_t most = std::min(positions_.size(), costs.target.size() - 1);
-  size_t best = 0;
-  for (size_t i = 0; i < most; ++i) {
-    const Position& position = positions_[i];
-    sum.Add(options[static_cast<size_t>(position.option)], static_cast<size_t>(position.depth));
-    if (sum.rate() <= plan.rate) continue;
-    if (sum.risk_us() > std::max(allowance_us, 0.0)) {
-      if (plan.denied_us <= 0 || sum.risk_us() < plan.denied_us) plan.denied_us = sum.risk_us();
+  double reference_us = plan.us;
+  double log_reference = std::log(reference_us / sum.plain_us());
+  bool better = false;
+  for (const Position& position : positions_) {
+    if (excluded(position)) continue;
+    if (sum.positions() + 1 == costs.target.size()) break;
+    sum.Add(options[static_cast<size_t>(position.option)], static_cast<size_t>(position.depth),
+            position.gain);
+    if (sum.LogSpeedBound(reference_us, log_reference) <= plan.log_speed) continue;
+    if (sum.log_speed() <= plan.log_speed) continue;
+    const double risk_us = sum.risk_us();
+    if (risk_us > std::max(allowance_us, 0.0)) {
+      if (plan.denied_us <= 0 || risk_us < plan.denied_us) plan.denied_us = risk_us;
       continue;
     }
     sum.Write(plan);
-    best = i + 1;
+    better = true;
+    reference_us = plan.us;
+    log_reference = std::log(reference_us / sum.plain_us());
   }
-  if (best == 0) return;
-  std::swap(positions_, best_positions_);
+  if (!better) return;
+  best_positions_.clear();
+  for (const Position& position : positions_) {
+    if (!excluded(position)) best_positions_.push_back(position);
+  }
   Take(options, plan);
 }
 
@@ -200,16 +241,16 @@ void PositionSearch::Take(std::span<const DraftOption> options, DraftPlan& plan)
   std::fill(plan.drafts.begin(), plan.drafts.end(), PlannedDraft{});
   for (size_t i = 0; i < static_cast<size_t>(plan.positions); ++i) {
     const Position& position = best_positions_[i];
-    const auto sequence = static_cast<size_t>(options[static_cast<size_t>(position.option)].sequence);
-    plan.drafts[sequence] = {position.option, position.depth + 1};
+    const DraftOption& option = options[static_cast<size_t>(position.option)];
+    plan.drafts[static_cast<size_t>(option.sequence)] = {position.option, position.depth + 1};
   }
 }
 
 void PositionSearch::GiveFloors(const StepCosts& costs, std::span<const DraftOption> options,
                                 View view, double allowance_us, DraftPlan& plan) {
-  const Sum plain(costs, view, rows_);
-  const double position_us = (plan.us - plain.plain_us()) / plan.positions;
-  const double worth = position_us * plain.plain_rate();
+  // A position is worth a floor if it brings what the plan's positions cost on average.
+  const double plain_us = Sum(costs, view, rows_).plain_us();
+  const double worth = (plan.us - plain_us) / plan.positions * costs.sequences / plan.us;
   const auto tenant_of = [&](const Position& position) {
     return static_cast<size_t>(options[static_cast<size_t>(position.option)].tenant);
   };
@@ -217,25 +258,26 @@ void PositionSearch::GiveFloors(const StepCosts& costs, std::span<const DraftOpt
   double weights = 0;
   for (const Position& position : best_positions_) {
     double& floor = floors_[tenant_of(position)];
-    if (floor > 0 || position.survival < worth) continue;
+    if (floor > 0 || position.gain < worth) continue;
     floor = costs.tenant_weights[tenant_of(position)];
     weights += floor;
   }
+  if (weights <= 0) return;
   for (double& floor : floors_) floor = std::ceil(floor / weights * kFloor * plan.positions);
 
   merit_plan_ = plan;
   positions_.clear();
   rest_.clear();
   for (const Position& position : best_positions_) {
-    const bool owed = position.survival >= worth && floors_[tenant_of(position)]-- > 0;
+    const bool owed = position.gain >= worth && floors_[tenant_of(position)]-- > 0;
     (owed ? positions_ : rest_).push_back(position);
   }
   positions_.insert(positions_.end(), rest_.begin(), rest_.end());
   std::swap(positions_, best_positions_);
   Take(options, plan);
   Price(costs, options, view, plan);
-  if (plan.rate < plain.plain_rate() * kMinimumGain || plan.risk_us > std::max(allowance_us, 0.0)) {
-    plan = merit_plan_;
+  if (plan.log_speed < kMinimumGain || plan.risk_us > std::max(allowance_us, 0.0)) {
+    std::swap(plan, merit_plan_);
     return;
   }
   for (size_t i = 0; i < plan.drafts.size(); ++i) {
@@ -247,8 +289,11 @@ void PositionSearch::Price(const StepCosts& costs, std::span<const DraftOption> 
                            DraftPlan& plan) {
   Sum sum(costs, view, rows_);
   for (const PlannedDraft& draft : plan.drafts) {
-    for (int32_t depth = 0; depth < draft.tokens; ++depth) {
-      sum.Add(options[static_cast<size_t>(draft.option)], static_cast<size_t>(depth));
+    double tokens = 1;
+    for (size_t depth = 0; depth < static_cast<size_t>(draft.tokens); ++depth) {
+      const DraftOption& option = options[static_cast<size_t>(draft.option)];
+      sum.Add(option, depth, std::log1p(option.survival[depth] / tokens));
+      tokens += option.survival[depth];
     }
   }
   sum.Write(plan);

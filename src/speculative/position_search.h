@@ -25,13 +25,13 @@ struct DraftOption {
   double catch_up_most_us = 0;
 };
 
-// What a step costs without the drafts to be decided on, and with them.
+// What a step costs, without the drafts to be decided on and with them.
 struct StepCosts {
-  double tokens = 0;  // committed without them: one for every sequence, and forced drafts' share
-  // Element x: the target's forward with x more rows.
+  int32_t sequences = 1;  // all that wait for the step, 1 or more
+  // Element x: the target's forward with x more rows. Not empty.
   std::span<const ForwardCost> target;
-  // Element m, n: draft model m's forward over n rows (element 0 is nothing), and how many rows
-  // forced drafts put into its forward at each depth.
+  // Element m, n: draft model m's forward over n rows (element 0 is nothing), for as many as may
+  // use it; and how many rows forced drafts put into its forward at each depth.
   std::span<const std::vector<ForwardCost>> drafts;
   std::span<const std::vector<int32_t>> forced_rows;
   std::span<const double> tenant_weights;
@@ -46,21 +46,22 @@ struct PlannedDraft {
 struct DraftPlan {
   std::vector<PlannedDraft> drafts;  // by sequence
   int32_t positions = 0;
-  double accepted = 0;  // expected
-  double us = 0;        // of the step as charged: drafting and the target's forward
-  double rate = 0;      // tokens per microsecond
+  double accepted = 0;   // expected
+  double us = 0;         // of the step as charged: drafting and the target's forward
+  double log_speed = 0;  // the sequences' mean, against plain decoding
   // How much longer the step may take than plain decoding of the tokens that are sure.
   double risk_us = 0;
   // The least risk of a better plan that was too risky; 0: there was none.
   double denied_us = 0;
-  int32_t floored = 0;  // sequences that would have drafted, had others' tenants no floor
+  int32_t floored = 0;  // sequences that would draft but for other tenants' floors
 };
 
-// Chooses how many tokens of which option every sequence drafts, to maximise expected tokens per
-// second of the step. Positions are ordered by what they bring less what drafting them costs, and
-// every prefix of that order is priced exactly, so that no bump of a cost curve hides what lies
-// behind it.
-// One thread at a time. Holds scratch memory only; what it is given must outlive the call.
+// Chooses how many tokens of which option every sequence drafts, to maximise the geometric mean of
+// the sequences' speeds: with sequences alike that is tokens per second, and with sequences unlike
+// the sum would be highest when easy texts are hurried through at the cost of hard ones, of which
+// the engine would then soon be full. Positions are ordered by what they bring less what drafting
+// them costs, and every prefix is priced exactly, so no bump of a cost curve hides what is behind.
+// One thread at a time. Holds scratch memory only.
 class PositionSearch {
  public:
   enum class View {
@@ -75,32 +76,32 @@ class PositionSearch {
   void FindBest(const StepCosts& costs, std::span<const DraftOption> options, View view,
                 double allowance_us, DraftPlan& plan);
 
-  // Prices given drafts.
+  // Prices the plan's drafts.
   void Price(const StepCosts& costs, std::span<const DraftOption> options, View view,
              DraftPlan& plan);
 
  private:
   struct Position {
     float merit;
-    float survival;
+    float gain;  // of its sequence's log-speed
     int32_t option;
     int32_t depth;
   };
   class Sum;
 
-  void Collect(std::span<const DraftOption> options, double tokens_per_us, double row_us,
-               bool free_only);
+  double DraftUsPerRow(const DraftOption& option) const;
+  void Collect(std::span<const DraftOption> options, double gain_per_us, double row_us);
   void Scan(const StepCosts& costs, std::span<const DraftOption> options, View view,
-            double allowance_us, DraftPlan& plan);
+            double allowance_us, size_t depths, DraftPlan& plan);
   void Take(std::span<const DraftOption> options, DraftPlan& plan) const;
   void GiveFloors(const StepCosts& costs, std::span<const DraftOption> options, View view,
                   double allowance_us, DraftPlan& plan);
 
   std::vector<Position> positions_;         // of the last Collect, best first
-  std::vector<Position> best_positions_;    // of the Collect that the plan was taken from
+  std::vector<Position> best_positions_;    // that the plan was taken from
   std::vector<Position> rest_;
   std::vector<int32_t> model_users_;        // by draft model: sequences that may use it
-  std::vector<double> draft_us_per_row_;    // by draft model, all of those drafting
+  std::vector<double> draft_us_per_row_;    // by draft model
   std::vector<std::vector<int32_t>> rows_;  // by draft model and depth
   std::vector<double> floors_;              // by tenant: positions
   DraftPlan merit_plan_;

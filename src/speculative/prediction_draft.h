@@ -18,7 +18,7 @@ namespace foretoken {
 // the first departure also one pass over the prediction.
 class PredictionDraft : public DraftModel {
  public:
-  // In the session's vocabulary, and what its first output token starts.
+  // In the session's vocabulary; expected from the first output token on.
   explicit PredictionDraft(std::vector<TokenId> prediction);
 
   DraftSourceKind kind() const override { return DraftSourceKind::kPrediction; }
@@ -40,7 +40,7 @@ class PredictionDraft : public DraftModel {
   Record& RecordFor(size_t run_tokens);
   float Confidence(size_t run_tokens);
 
-  const std::vector<TokenId> prediction_;
+  std::vector<TokenId> prediction_;
   size_t seen_output_ = 0;
   // Place in the prediction: of the token expected next, or where the output left it.
   size_t place_ = 0;

@@ -22,9 +22,11 @@ class Forward {
       cancelled_ = status;
       for (ForwardPart* part : parts) part->status = status;
     } else if (parts.size() > 1) {
-      Run(parts.first(parts.size() / 2));
-      Run(parts.subspan(parts.size() / 2));
-    } else if (ForwardPart& part = *parts[0]; part.droppable_rows > 0) {
+      const std::vector<ForwardPart*> kept = WithoutLost(parts, status);
+      const std::span<ForwardPart* const> rest(kept);
+      if (!rest.empty()) Run(rest.first((rest.size() + 1) / 2));
+      if (rest.size() > 1) Run(rest.subspan((rest.size() + 1) / 2));
+    } else if (ForwardPart& part = *parts[0]; part.droppable_rows > 0 && !IsLost(part)) {
       part.dropped = status;
       part.tokens.resize(part.tokens.size() - static_cast<size_t>(part.droppable_rows));
       part.logits_rows -= std::exchange(part.droppable_rows, 0);
@@ -37,8 +39,29 @@ class Forward {
   const ForwardReport& report() const { return report_; }
 
  private:
-  // On failure every part's cache is as it was.
+  // A memory that cannot be cut back lost what it held before the failure: the part's rows mean
+  // nothing any more.
+  static bool IsLost(const ForwardPart& part) {
+    return part.cached_before != part.cache->cached_tokens();
+  }
+
+  static std::vector<ForwardPart*> WithoutLost(std::span<ForwardPart* const> parts,
+                                               const Status& status) {
+    std::vector<ForwardPart*> kept;
+    for (ForwardPart* part : parts) {
+      if (IsLost(*part)) {
+        part->status = UnavailableError(
+            "lost what was cached to a forward of several that failed: " + status.message());
+      } else {
+        kept.push_back(part);
+      }
+    }
+    return kept;
+  }
+
+  // On failure every part's cache is as it was, or empty.
   Status Try(std::span<ForwardPart* const> parts) {
+    for (ForwardPart* part : parts) part->cached_before = part->cache->cached_tokens();
     rows_.clear();
     size_t staged = 0;
     Status status;
@@ -61,8 +84,9 @@ class Forward {
     const Clock::time_point start = Clock::now();
     ++report_.forwards;
     auto logits = backend_.Decode(rows_);
-    report_.forward_us +=
+    const int64_t elapsed_us =
         std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
+    report_.forward_us += logits.ok() ? logits->device_us().value_or(elapsed_us) : elapsed_us;
     FORETOKEN_RETURN_IF_ERROR(logits.status());
     report_.rows += static_cast<int32_t>(rows_.size());
     int32_t row = 0;

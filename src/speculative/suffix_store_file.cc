@@ -120,8 +120,9 @@ Result<StoredText> TakeText(Reader& reader, int32_t vocabulary_size) {
   const auto tokens = reader.TakeNumber<uint32_t>();
   const auto context_tokens = reader.TakeNumber<uint32_t>();
   if (!context_tokens) return WrongAt(start, "the file ends in a text");
-  if (*tokens > reader.left() / sizeof(TokenId)) {
-    return WrongAt(start, fmt::format("a text of {} tokens in {} bytes", *tokens, reader.left()));
+  if (*tokens > kMaxStoredTextTokens || *tokens > reader.left() / sizeof(TokenId)) {
+    return WrongAt(start, fmt::format("a text of {} tokens (at most {}) in {} bytes", *tokens,
+                                      kMaxStoredTextTokens, reader.left()));
   }
   if (*context_tokens > *tokens) {
     return WrongAt(start + sizeof(uint32_t),
@@ -139,11 +140,6 @@ Result<StoredText> TakeText(Reader& reader, int32_t vocabulary_size) {
     text.tokens.push_back(token);
   }
   return text;
-}
-
-std::string DirectoryOf(const std::string& path) {
-  const std::string parent = std::filesystem::path(path).parent_path().string();
-  return parent.empty() ? "." : parent;
 }
 
 Status FileError(int error, const std::string& path) {
@@ -183,6 +179,15 @@ int WriteAndSync(int descriptor, std::string_view bytes) {
     bytes.remove_prefix(static_cast<size_t>(written));
   }
   return fsync(descriptor) == 0 ? 0 : errno;
+}
+
+// A rename is durable only when its directory is. Where that cannot be had (some file systems
+// refuse, some directories cannot be read), the file is there all the same.
+void SyncDirectoryOf(const std::string& path) {
+  const std::string parent = std::filesystem::path(path).parent_path().string();
+  const Descriptor directory(
+      open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.get() >= 0) static_cast<void>(fsync(directory.get()));
 }
 
 }  // namespace
@@ -238,11 +243,7 @@ Status ReplaceFile(const std::string& path, std::string_view bytes) {
     std::remove(temporary.c_str());
     return FileError(error, path);
   }
-  // A rename is durable only when its directory is. Some file systems refuse that and need not.
-  const std::string directory = DirectoryOf(path);
-  const Descriptor opened(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (opened.get() < 0) return FileError(errno, directory);
-  if (fsync(opened.get()) != 0 && errno != EINVAL) return FileError(errno, directory);
+  SyncDirectoryOf(path);
   return OkStatus();
 }
 

@@ -11,7 +11,8 @@
 
 namespace foretoken {
 
-// Whose texts a store holds: a file is taken up only where all of it is the same.
+// Whose texts a store holds: a file is taken up only by the tenant and for the vocabulary it was
+// saved with.
 struct SuffixStoreIdentity {
   std::string tenant;
   uint64_t vocabulary_fingerprint = 0;
@@ -23,6 +24,9 @@ struct StoredText {
   // How many of the first are there as context only: they are the end of the text before.
   uint32_t context_tokens = 0;
 };
+
+// The most tokens of one stored text, context included.
+inline constexpr uint32_t kMaxStoredTextTokens = 280;
 
 // The file format, all numbers little-endian:
 //   "FTSUFFIX", u32 version, u32 bytes of the tenant's name, u64 bytes of the file,

@@ -12,6 +12,7 @@ namespace {
 constexpr SuffixProposalOptions kProposalOptions;
 // Of one text, its context not counted: what the lock is held for, and what is forgotten at a time.
 constexpr size_t kTextTokens = 256;
+static_assert(kTextTokens + SuffixIndex::kMaxMatchTokens <= kMaxStoredTextTokens);
 
 // The numbers and the checksum of a file without texts, and a few to spare.
 constexpr size_t kMaxFileOverheadBytes = 256;
@@ -60,10 +61,11 @@ void TenantSuffixStore::ForgetOldest() {
   index_.RemoveText(oldest.text);
 }
 
+// Leaves nothing on the heap, so that any store can come down to its bytes.
 void TenantSuffixStore::ForgetAll() {
   index_ = SuffixIndex();
   by_use_.clear();
-  kept_ = {};
+  kept_ = std::vector<std::list<KeptText>::iterator>();
 }
 
 SuffixProposal TenantSuffixStore::Propose(std::span<const TokenId> tokens, int32_t max_tokens) {
@@ -88,13 +90,13 @@ Status TenantSuffixStore::Load(const std::string& path) {
   // A text takes less in the file than here.
   const size_t max_file_bytes = max_bytes_ + identity_.tenant.size() + kMaxFileOverheadBytes;
   FORETOKEN_ASSIGN_OR_RETURN(const std::string bytes, ReadWholeFile(path, max_file_bytes));
-  FORETOKEN_ASSIGN_OR_RETURN(const std::vector<StoredText> texts,
-                             DecodeSuffixStore(bytes, identity_));
+  const auto texts = DecodeSuffixStore(bytes, identity_);
+  if (!texts.ok()) return Status(texts.status().code(), path + ": " + texts.status().message());
   {
     const MutexLock lock(mutex_);
     ForgetAll();
   }
-  for (const StoredText& text : texts) {
+  for (const StoredText& text : *texts) {
     const MutexLock lock(mutex_);
     LearnText(text.tokens, text.context_tokens);
   }

@@ -20,7 +20,8 @@ namespace foretoken {
 // What followed what in one tenant's finished answers, as a source of drafts. An answer is kept in
 // texts of at most 256 tokens; those neither learned nor matched for longest go first, and what is
 // kept is never more than the bytes given.
-// Any thread may call it; the lock is held for a text at a time. Learning and proposing never fail.
+// Any thread may call it; the lock is held for one text or proposal at a time, and for the copy
+// that is saved. Learning and proposing never fail.
 class TenantSuffixStore {
  public:
   // `max_bytes` 0 or less: keeps nothing.

@@ -98,6 +98,7 @@ Result<std::shared_ptr<SharedTargetTenant>> Manager::NewTenant(TenantConfig conf
     }
   }
   parts.state = NewTenantState(config, *parts.engine);
+  parts.engine->AddTenant(parts.state->key);
   return std::make_shared<SharedTargetTenant>(std::move(config), std::move(parts));
 }
 

@@ -38,6 +38,10 @@ SamplingOptions SharedTargetTenant::recommended_sampling() const {
   return parts_.engine->target().RecommendedSampling(SamplingOptions());
 }
 
+TenantMetrics SharedTargetTenant::Metrics() const {
+  return parts_.engine->MetricsOf(parts_.state->key);
+}
+
 Result<std::unique_ptr<GenerationStream>> SharedTargetTenant::GenerateStream(
     GenerateRequest request) {
   FORETOKEN_ASSIGN_OR_RETURN(EngineRequest made, MakeEngineRequest(std::move(request)));
@@ -101,7 +105,7 @@ Result<std::shared_ptr<StreamChannel>> SharedTargetTenant::Submit(EngineRequest 
   return channel;
 }
 
-Status SharedTargetTenant::AddPublicPrefix(const Prompt& prompt) {
+Status SharedTargetTenant::AddPublicPrefix(const PromptContent& prompt) {
   FORETOKEN_ASSIGN_OR_RETURN(std::vector<TokenId> tokens,
                              TokenizePrompt(parts_.engine->target(), prompt));
   parts_.engine->AddPublicPrefix(std::move(tokens));

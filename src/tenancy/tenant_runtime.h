@@ -31,8 +31,9 @@ class SharedTargetTenant : public TenantRuntime {
   const ModelConfig* draft_model_config() const override;
   Status draft_ready() const override { return parts_.draft_status; }
   SamplingOptions recommended_sampling() const override;
+  TenantMetrics Metrics() const override;
   Result<std::unique_ptr<GenerationStream>> GenerateStream(GenerateRequest request) override;
-  Status AddPublicPrefix(const Prompt& prompt) override;
+  Status AddPublicPrefix(const PromptContent& prompt) override;
 
   // Cancels what runs, refuses new requests, forgets what is cached and saves the suffix store.
   Status Close() FORETOKEN_EXCLUDES(mutex_);

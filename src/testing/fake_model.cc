@@ -5,12 +5,14 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <thread>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "base/macros.h"
+#include "model/device_arbiter.h"
 
 namespace foretoken {
 namespace {
@@ -86,6 +88,7 @@ class FakeBackend : public ModelBackend {
       : owner_(owner),
         model_(model),
         should_abort_(options.should_abort),
+        device_(options.device),
         control_(std::move(control)) {
     description_.vocabulary_size = model.vocabulary_size;
     description_.context_tokens = options.context_tokens;
@@ -313,6 +316,8 @@ class FakeBackend : public ModelBackend {
   // Sleeps in slices, as a real forward asks between its operations whether to go on.
   Status TakeTime(int32_t rows) {
     if (!model_.decode_time) return OkStatus();
+    std::optional<DeviceTurn> turn;
+    if (device_ != nullptr) turn.emplace(*device_);
     using Clock = std::chrono::steady_clock;
     const auto end = Clock::now() + model_.decode_time(rows);
     for (auto now = Clock::now(); now < end; now = Clock::now()) {
@@ -346,6 +351,7 @@ class FakeBackend : public ModelBackend {
   const LoadedModel* const owner_;
   const FakeModelOptions model_;
   const std::function<bool()> should_abort_;
+  const std::shared_ptr<DeviceClient> device_;  // may be null
   const std::shared_ptr<FakeControl> control_;
   BackendDescription description_;
   std::vector<float> logits_;

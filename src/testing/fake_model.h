@@ -55,7 +55,8 @@ struct FakeModelOptions {
   std::string vocabulary_tag;  // changes every token's text: another tokenizer
   // The adapters that LoadAdapter finds, by path, with the seed of each one's change.
   std::map<std::string, uint64_t> adapters;
-  // How long a Decode of so many rows takes, slept; empty: no time. An abort ends the sleep.
+  // How long a Decode of so many rows takes, slept; empty: no time. An abort ends the sleep. It is
+  // a turn on the device if BackendOptions::device says whose.
   std::function<std::chrono::microseconds(int32_t rows)> decode_time;
 };
 

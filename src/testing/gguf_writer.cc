@@ -216,4 +216,26 @@ GgufWriter TinyLlamaGguf(uint32_t seed, uint32_t layers) {
   return writer;
 }
 
+GgufWriter LoraGguf(const GgufFile& model, const std::vector<std::string>& tensors, uint64_t rank,
+                    uint32_t seed) {
+  GgufWriter writer;
+  writer.SetString("general.type", "adapter");
+  writer.SetString("general.architecture", model.GetString("general.architecture").value_or(""));
+  writer.SetString("adapter.type", "lora");
+  writer.SetFloat("adapter.lora.alpha", static_cast<float>(rank));
+  std::minstd_rand random(seed + 1);
+  auto add = [&](const std::string& name, std::vector<uint64_t> shape) {
+    std::vector<float> values(shape[0] * shape[1]);
+    for (float& value : values) value = static_cast<float>(random() % 2001) / 10000.0f - 0.1f;
+    writer.AddFloatTensor(name, std::move(shape), values);
+  };
+  for (const std::string& name : tensors) {
+    const GgufTensor* tensor = model.FindTensor(name);
+    if (tensor == nullptr || tensor->shape.size() != 2) continue;
+    add(name + ".lora_a", {tensor->shape[0], rank});
+    add(name + ".lora_b", {rank, tensor->shape[1]});
+  }
+  return writer;
+}
+
 }  // namespace foretoken::testing

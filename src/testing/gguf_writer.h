@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/gguf_file.h"
 #include "model/gguf_types.h"
 
 namespace foretoken::testing {
@@ -67,6 +68,11 @@ GgufWriter SmallGguf();
 // A complete llama model that llama.cpp loads and runs: layers of 32 values, a vocabulary of bytes
 // and a few words, weights from `seed`. About 100 KiB.
 GgufWriter TinyLlamaGguf(uint32_t seed, uint32_t layers = 1);
+
+// A LoRA adapter of `rank` for the named matrices of `model`, with random values from `seed` whose
+// change is a fraction of usual weights.
+GgufWriter LoraGguf(const GgufFile& model, const std::vector<std::string>& tensors, uint64_t rank,
+                    uint32_t seed);
 
 }  // namespace foretoken::testing
 

@@ -76,7 +76,7 @@ TEST(BenchReportTest, ReportsMediansRatiosAndSums) {
   EXPECT_EQ(json["prompts"][1]["id"], "p1");
   EXPECT_EQ(json["prompts"][0]["ratio"], 2.0);
   EXPECT_EQ(json["settings"]["rule"], "coupled");
-  EXPECT_EQ(json["settings"]["sources"], "suffix,draft");
+  EXPECT_EQ(json["settings"]["sources"], "prediction,suffix,draft");
 }
 
 TEST(BenchReportTest, CountsExcusedAndUnexcusedDifferences) {

@@ -52,6 +52,8 @@ TEST(GenerationFlagsTest, ReadsEveryFlag) {
                                            "small",
                                            "--context",
                                            "4096",
+                                           "--kv-cache",
+                                           "16384",
                                            "--threads",
                                            "3",
                                            "-n",
@@ -78,13 +80,14 @@ TEST(GenerationFlagsTest, ReadsEveryFlag) {
                                            "--seed",
                                            "18446744073709551615",
                                            "--sources",
-                                           "draft,suffix",
+                                           "draft,prediction,suffix",
                                            "--rule",
                                            "max-acceptance",
                                            "--speculation",
                                            "6"});
   EXPECT_EQ(flags.draft, "small");
   EXPECT_EQ(flags.context_tokens, 4096);
+  EXPECT_EQ(flags.kv_cache_tokens, 16384);
   EXPECT_EQ(flags.threads, 3);
   EXPECT_EQ(flags.max_tokens, 7);
   EXPECT_EQ(flags.stop, (std::vector<std::string>{"a", "b c"}));
@@ -99,7 +102,8 @@ TEST(GenerationFlagsTest, ReadsEveryFlag) {
   EXPECT_EQ(s.presence_penalty, 2.0f);
   EXPECT_EQ(s.seed, 18446744073709551615u);
   EXPECT_EQ(flags.speculation.sources,
-            (std::vector{DraftSourceKind::kDraftModel, DraftSourceKind::kSuffix}));
+            (std::vector{DraftSourceKind::kDraftModel, DraftSourceKind::kPrediction,
+                         DraftSourceKind::kSuffix}));
   EXPECT_EQ(flags.speculation.rule, VerifyRule::kMaxAcceptance);
   EXPECT_EQ(flags.speculation.mode, SpeculationMode::kFixed);
   EXPECT_EQ(flags.speculation.draft_k, 6);
@@ -128,6 +132,19 @@ TEST(GenerationFlagsTest, SpeculationIsAutoOffOrALength) {
   EXPECT_EQ(many.draft_k, 100000);
   EXPECT_EQ(many.max_draft_tokens, 100000);
   EXPECT_TRUE(MustParse({"-m", "m", "--sources", "none"}).speculation.sources.empty());
+}
+
+TEST(GenerationFlagsTest, ReadsAModeOverABase) {
+  SpeculativeConfig base;
+  base.rule = VerifyRule::kMaxAcceptance;
+  const auto automatic = ReadSpeculation("auto", base);
+  ASSERT_TRUE(automatic.has_value());
+  EXPECT_EQ(automatic->mode, SpeculationMode::kAuto);
+  EXPECT_EQ(automatic->rule, VerifyRule::kMaxAcceptance);
+  EXPECT_EQ(ReadSpeculation("12", base)->max_draft_tokens, 12);
+  for (const char* text : {"", "on", "-1", "4,", "2147483648"}) {
+    EXPECT_FALSE(ReadSpeculation(text, base).has_value()) << text;
+  }
 }
 
 TEST(GenerationFlagsTest, BadValuesAreRefusedWithWhatWouldBeRight) {
@@ -166,6 +183,7 @@ TEST(GenerationFlagsTest, BadValuesAreRefusedWithWhatWouldBeRight) {
       {"-n", "2147483648", "1 or more"},
       {"-n", "1e3", "whole number"},
       {"--context", "-1", "0 or more"},
+      {"--kv-cache", "-1", "0 or more"},
       {"--threads", "513", "0 to 512"},
       {"--threads", "two", "0 to 512"},
       {"--speculation", "on", "auto, off"},
@@ -198,6 +216,11 @@ TEST(GenerationFlagsTest, ContradictionsAreRefused) {
   GenerationFlags flags = MustParse({"-m", "m", "--sources", "suffix,draft"});
   EXPECT_NE(CheckGenerationFlags(flags).message().find("-d"), std::string::npos);
   flags.draft = "d";
+  EXPECT_TRUE(CheckGenerationFlags(flags).ok());
+  flags.context_tokens = 4096;
+  flags.kv_cache_tokens = 4095;
+  EXPECT_NE(CheckGenerationFlags(flags).message().find("--kv-cache"), std::string::npos);
+  flags.kv_cache_tokens = 4096;
   EXPECT_TRUE(CheckGenerationFlags(flags).ok());
   flags.stop = {""};
   EXPECT_EQ(CheckGenerationFlags(flags).code(), StatusCode::kInvalidArgument);

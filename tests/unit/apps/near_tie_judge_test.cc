@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <span>
@@ -30,7 +31,7 @@ class ShapedBackend : public ModelBackend {
                     .cache_tokens = 64,
                     .max_batch_rows = 4,
                     .max_logits_rows = 4,
-                    .max_sequences = 1,
+                    .max_sequences = 2,
                     .can_truncate = true,
                     .batch_invariant = false};
   }
@@ -40,26 +41,29 @@ class ShapedBackend : public ModelBackend {
     if (rows.size() > 4) return InvalidArgumentError("too many rows");
     logits_.clear();
     int32_t count = 0;
+    Sequence& sequence = Of(rows.front().sequences.front());
+    std::vector<TokenId>& cached = sequence.cached;
     for (const BatchRow& row : rows) {
-      if (row.position != static_cast<int32_t>(cached_.size())) {
+      if (row.position != static_cast<int32_t>(cached.size())) {
         return InvalidArgumentError("a gap in the positions");
       }
-      cached_.push_back(row.token);
+      cached.push_back(row.token);
       if (!row.wants_logits) continue;
       ++count;
       std::vector<float> logits(kVocabulary, 0.0f);
-      logits[static_cast<size_t>(Best(cached_.size()))] = 5;
-      logits[static_cast<size_t>(Second(cached_.size()))] =
-          5 - gap_ + (rows.size() > 1 && prefilled_ ? batch_shift_ : 0);
+      logits[static_cast<size_t>(Best(cached.size()))] = 5;
+      logits[static_cast<size_t>(Second(cached.size()))] =
+          5 - gap_ + (rows.size() > 1 && sequence.prefilled ? batch_shift_ : 0);
       logits_.insert(logits_.end(), logits.begin(), logits.end());
     }
-    if (count > 0) prefilled_ = true;
+    if (count > 0) sequence.prefilled = true;
     forwards.push_back(static_cast<int32_t>(rows.size()));
     return LogitsRows(logits_.data(), count, kVocabulary);
   }
-  Status Truncate(SequenceId /*sequence*/, int32_t length) override {
-    if (static_cast<size_t>(length) < cached_.size()) cached_.resize(static_cast<size_t>(length));
-    if (length == 0) prefilled_ = false;
+  Status Truncate(SequenceId sequence, int32_t length) override {
+    std::vector<TokenId>& cached = Of(sequence).cached;
+    if (static_cast<size_t>(length) < cached.size()) cached.resize(static_cast<size_t>(length));
+    if (length == 0) Of(sequence) = Sequence();
     return OkStatus();
   }
   Status Fork(SequenceId, SequenceId, int32_t) override { return UnimplementedError("no fork"); }
@@ -73,16 +77,21 @@ class ShapedBackend : public ModelBackend {
     return UnimplementedError("no adapters");
   }
 
-  bool empty() const { return cached_.empty(); }
+  bool empty() const { return sequences_[0].cached.empty() && sequences_[1].cached.empty(); }
   std::vector<int32_t> forwards;  // rows of each
 
  private:
+  struct Sequence {
+    std::vector<TokenId> cached;
+    bool prefilled = false;
+  };
+  Sequence& Of(SequenceId sequence) { return sequences_[static_cast<size_t>(sequence)]; }
+
   const float gap_;
   const float batch_shift_;
   BackendDescription description_;
-  std::vector<TokenId> cached_;
+  std::array<Sequence, 2> sequences_;
   std::vector<float> logits_;
-  bool prefilled_ = false;
 };
 
 // A prompt of six tokens, an answer of eight. The speculative run took the second most likely token
@@ -210,6 +219,49 @@ TEST(NearTieJudgeTest, WrongInputIsAnError) {
   RunPair short_record = Runs(7);
   short_record.rounds.resize(2);
   EXPECT_EQ(JudgeNearTie(backend, short_record).status().code(), StatusCode::kInternal);
+}
+
+TEST(NearTieJudgeTest, InBatchesTriesShapesUntilOneExcuses) {
+  for (const size_t position : {1, 5, 7}) {
+    ShapedBackend backend(/*gap=*/0.01f, /*batch_shift=*/0.02f);
+    const auto verdict = JudgeNearTieInBatches(backend, Runs(position), std::array{3, 2});
+    ASSERT_TRUE(verdict.ok()) << verdict.status().message();
+    EXPECT_EQ(verdict->position, static_cast<int32_t>(position));
+    EXPECT_NEAR(verdict->score_gap, 0.01, 1e-4) << position;
+    EXPECT_GT(verdict->shape_difference, 0.005);
+    EXPECT_TRUE(verdict->excused) << position;
+    EXPECT_TRUE(backend.empty()) << "the sequences are left empty";
+  }
+  ShapedBackend backend(0.01f, 0.02f);
+  ASSERT_TRUE(JudgeNearTieInBatches(backend, Runs(2), std::array{1, 3, 2}).ok());
+  EXPECT_EQ(backend.forwards, (std::vector<int32_t>{4, 2, 1, 1,              // plain
+                                                    4, 2,                    // the neighbour
+                                                    1, 1, 1, 1, 1, 1, 1, 1,  // no other shape
+                                                    2, 3, 3}));              // excused: no more
+}
+
+TEST(NearTieJudgeTest, InBatchesThePromptsRowHasShapesToo) {
+  ShapedBackend backend(0.01f, 0.02f);
+  const auto verdict = JudgeNearTieInBatches(backend, Runs(0), std::array{1});
+  ASSERT_TRUE(verdict.ok()) << verdict.status().message();
+  EXPECT_EQ(verdict->position, 0);
+  EXPECT_TRUE(verdict->excused);
+}
+
+TEST(NearTieJudgeTest, InBatchesExcusesNoMoreThanTheShapesDo) {
+  ShapedBackend invariant(0.01f, 0.0f);
+  ShapedBackend no_tie(1.0f, 0.02f);
+  for (ShapedBackend* backend : {&invariant, &no_tie}) {
+    const auto verdict = JudgeNearTieInBatches(*backend, Runs(2), std::array{3, 2});
+    ASSERT_TRUE(verdict.ok());
+    EXPECT_FALSE(verdict->excused);
+  }
+  RunPair ended = Runs(2);
+  ended.speculative.resize(2);
+  const auto verdict = JudgeNearTieInBatches(invariant, ended, std::array{3});
+  ASSERT_TRUE(verdict.ok());
+  EXPECT_EQ(verdict->speculative_token, -1);
+  EXPECT_FALSE(verdict->excused);
 }
 
 TEST(NearTieJudgeTest, FindsTheFirstDifference) {

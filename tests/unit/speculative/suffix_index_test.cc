@@ -2,175 +2,165 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <limits>
 #include <random>
+#include <set>
+#include <utility>
+#include <vector>
 
 #include "unit/speculative/suffix_reference.h"
 
 namespace foretoken {
 namespace {
 
-SuffixIndex IndexOf(const Tokens& text, const SuffixIndexOptions& options = {}) {
-  Result<SuffixIndex> index = SuffixIndex::Create(options);
-  EXPECT_TRUE(index.ok()) << index.status().ToString();
-  index->Append(text);
-  return *std::move(index);
+uint32_t AddWholeText(SuffixIndex& index, const Tokens& tokens) {
+  const uint32_t text = index.AddText(tokens);
+  for (uint32_t offset = 1; offset < tokens.size(); ++offset) index.Insert({text, offset});
+  return text;
 }
 
-// Every match length is tried to its end; no shortcut.
-SuffixProposal ReferenceProposal(const Tokens& text, const SuffixIndexOptions& options,
-                                 int32_t max_tokens) {
-  SuffixProposal best;
-  for (int32_t match = options.min_match_tokens; match < options.max_depth; ++match) {
-    if (match > static_cast<int32_t>(text.size())) break;
-    ReferenceWalk walk(text, options.max_depth, match);
-    if (walk.Ends().size() < 2) break;
-    const double allowed = options.tokens_per_matched_token * match + options.extra_tokens;
-    SuffixProposal proposal;
-    proposal.match_tokens = match;
-    double path_probability = 1;
-    while (static_cast<int32_t>(proposal.tokens.size()) < max_tokens &&
-           static_cast<double>(proposal.tokens.size()) + 1 <= allowed) {
-      const auto step = walk.Advance();
-      if (!step) break;
-      path_probability *= step->probability;
-      if (path_probability < options.min_probability) break;
-      proposal.tokens.push_back(step->token);
-      proposal.score += path_probability;
-    }
-    if (!proposal.tokens.empty() && proposal.score >= best.score) best = proposal;
+void RemoveWholeText(SuffixIndex& index, uint32_t text) {
+  const auto size = static_cast<uint32_t>(index.text(text).size());
+  for (uint32_t offset = 1; offset < size; ++offset) index.Erase({text, offset});
+  index.RemoveText(text);
+}
+
+void ExpectSame(const std::vector<Occurrence>& found, const std::vector<Occurrence>& expected) {
+  ASSERT_EQ(found.size(), expected.size());
+  for (size_t i = 0; i < found.size(); ++i) {
+    ASSERT_EQ(found[i].position, expected[i].position);
+    ASSERT_EQ(found[i].match_tokens, expected[i].match_tokens);
   }
-  return best;
 }
 
-TEST(SuffixIndexTest, ProposalsEqualASearchOfTheText) {
+// An index and the reference of the same texts.
+struct Pair {
+  SuffixIndex index;
+  ReferenceTexts reference;
+  uint64_t added = 0;
+
+  void Add(const Tokens& tokens) {
+    const uint32_t text = AddWholeText(index, tokens);
+    if (reference.texts.size() <= text) reference.texts.resize(text + 1);
+    reference.texts[text] = {tokens, 1, ++added};
+  }
+  void Remove(uint32_t text) {
+    RemoveWholeText(index, text);
+    reference.texts[text].tokens.clear();
+  }
+};
+
+TEST(SuffixIndexTest, FindsWhatASearchOfAllTextsFindsWhileTheyComeAndGo) {
   std::mt19937 random(1);
-  int proposed_tokens = 0;
-  for (int trial = 0; trial < 700; ++trial) {
-    SuffixIndexOptions options;
-    options.max_depth = 3 + static_cast<int32_t>(random() % 10);
-    options.min_match_tokens = 1 + static_cast<int32_t>(random() % 2);
-    options.min_probability = std::vector<double>{0, 0.1, 0.3, 0.5}[random() % 4];
-    options.tokens_per_matched_token = std::vector<double>{0, 0.5, 1, 2.5}[random() % 4];
-    options.extra_tokens = static_cast<int32_t>(random() % 3);
-    const Tokens text = RandomText(random, 1 + random() % 90, 1 + trial % 5);
-    SuffixIndex index = IndexOf({}, options);
-    Tokens seen;
-    for (TokenId token : text) {
-      index.Append(token);
-      seen.push_back(token);
-      if (random() % 6 != 0) continue;
-      const auto max_tokens = static_cast<int32_t>(random() % 10);
-      const SuffixProposal proposal = index.Propose(max_tokens);
-      const SuffixProposal expected = ReferenceProposal(seen, options, max_tokens);
-      ASSERT_EQ(proposal.tokens, expected.tokens);
-      ASSERT_EQ(proposal.match_tokens, expected.match_tokens);
-      ASSERT_EQ(proposal.score, expected.score);
-      proposed_tokens += static_cast<int>(proposal.tokens.size());
+  size_t matches = 0;
+  for (int trial = 0; trial < 60; ++trial) {
+    Pair pair;
+    const int alphabet = 1 + trial % 6;
+    for (int step = 0; step < 60; ++step) {
+      const auto text = static_cast<uint32_t>(random() % (pair.reference.texts.size() + 1));
+      if (random() % 3 == 0 && text < pair.reference.texts.size() &&
+          !pair.reference.texts[text].tokens.empty()) {
+        pair.Remove(text);
+      } else {
+        pair.Add(RandomText(random, 1 + random() % 40, alphabet));
+      }
+      const Tokens context = RandomText(random, random() % 40, alphabet);
+      const auto min_match = 1 + static_cast<int32_t>(random() % 4);
+      const auto expected = pair.reference.FindAll(context, min_match);
+      ExpectSame(pair.index.FindLongest(context, min_match, 1 << 20), expected);
+      matches += expected.size();
+
+      // Fewer than there are: the longest of them, all different.
+      const size_t most = random() % 20;
+      const auto found = pair.index.FindLongest(context, min_match, most);
+      ASSERT_EQ(found.size(), std::min(most, expected.size()));
+      std::set<std::pair<uint32_t, uint32_t>> different;
+      for (size_t i = 0; i < found.size(); ++i) {
+        ASSERT_EQ(found[i].match_tokens, expected[i].match_tokens);
+        different.emplace(found[i].position.text, found[i].position.offset);
+      }
+      ASSERT_EQ(different.size(), found.size());
     }
   }
-  EXPECT_GT(proposed_tokens, 5000);
+  EXPECT_GT(matches, 100000u);
 }
 
-TEST(SuffixIndexTest, ProposesWhatFollowedBefore) {
-  const SuffixProposal proposal = IndexOf({1, 2, 3, 4, 5, 6, 9, 1, 2, 3}).Propose(8);
-  EXPECT_EQ(proposal.tokens, (Tokens{4, 5, 6}));  // as many as were matched
-  EXPECT_EQ(proposal.match_tokens, 3);
-  EXPECT_EQ(proposal.score, 1.5);  // what was seen once is trusted by half
-}
-
-TEST(SuffixIndexTest, ALongerMatchBeatsAShorterOneOfEqualScore) {
-  SuffixIndexOptions options;
-  options.tokens_per_matched_token = 0;
-  options.extra_tokens = 1;
-  const SuffixProposal proposal = IndexOf({1, 2, 3, 7, 9, 1, 2, 3}, options).Propose(8);
-  EXPECT_EQ(proposal.tokens, (Tokens{7}));
-  EXPECT_EQ(proposal.match_tokens, 3);
-}
-
-TEST(SuffixIndexTest, AFrequentShortMatchBeatsARareLongOne) {
-  SuffixIndexOptions options;
-  options.tokens_per_matched_token = 0;
-  options.extra_tokens = 1;
-  const SuffixProposal proposal =
-      IndexOf({8, 2, 3, 5, 8, 2, 3, 5, 8, 2, 3, 5, 1, 2, 3, 6, 1, 2, 3}, options).Propose(8);
-  EXPECT_EQ(proposal.tokens, (Tokens{5}));  // 3 of 5 after (2, 3), where 6 is 1 of 2 after 1
-  EXPECT_EQ(proposal.match_tokens, 2);
-}
-
-TEST(SuffixIndexTest, ProposesNothingWithoutAMatchOrRoom) {
-  EXPECT_TRUE(IndexOf({}).Propose(8).tokens.empty());
-  EXPECT_TRUE(IndexOf({1}).Propose(8).tokens.empty());
-  EXPECT_TRUE(IndexOf({1, 2, 3, 4, 5, 6}).Propose(8).tokens.empty());
-  EXPECT_TRUE(IndexOf({1, 2, 3, 4, 1}).Propose(8).tokens.empty());  // below min_match_tokens
-  const SuffixIndex index = IndexOf({1, 2, 3, 4, 1, 2});
-  EXPECT_EQ(index.Propose(1).tokens, (Tokens{3}));
-  for (int32_t max_tokens : {0, -1, std::numeric_limits<int32_t>::min()}) {
-    const SuffixProposal proposal = index.Propose(max_tokens);
-    EXPECT_TRUE(proposal.tokens.empty());
-    EXPECT_EQ(proposal.match_tokens, 0);
-    EXPECT_EQ(proposal.score, 0);
-  }
-}
-
-TEST(SuffixIndexTest, MatchesStayBelowTheDepth) {
-  Tokens text;
-  for (TokenId i = 0; i < 200; ++i) text.push_back(i % 50);
-  const SuffixProposal proposal = IndexOf(text).Propose(1000);
-  EXPECT_EQ(proposal.match_tokens, 23);
-  EXPECT_EQ(proposal.tokens.size(), 23u);
-}
-
-TEST(SuffixIndexTest, APeriodIsProposedBeyondTheDepthAndOnePeriod) {
-  SuffixIndexOptions options;
-  options.max_depth = 8;
-  options.tokens_per_matched_token = 4;
-  Tokens text;
-  for (TokenId i = 0; i < 60; ++i) text.push_back(i % 5);
-  const SuffixProposal proposal = IndexOf(text, options).Propose(20);
-  ASSERT_GT(proposal.tokens.size(), 10u);
-  for (size_t i = 0; i < proposal.tokens.size(); ++i) {
-    EXPECT_EQ(proposal.tokens[i], static_cast<TokenId>(i % 5));
-  }
-}
-
-TEST(SuffixIndexTest, StillProposesAfterItsNodesAreUsedUp) {
-  SuffixIndexOptions options;
-  options.max_nodes = 1024;
+TEST(SuffixIndexTest, StaysInOrderOverManyBlocks) {
   std::mt19937 random(2);
-  const Tokens known = {1001, 1002, 1003, 1004, 1005, 1006, 1007};
-  SuffixIndex index = IndexOf(known, options);
-  index.Append(known);
-  index.Append(RandomText(random, 5000, 500));
-  EXPECT_LE(index.trie().node_count(), 1024u);
-  index.Append({{1001, 1002, 1003}});
-  EXPECT_EQ(index.Propose(8).tokens, (Tokens{1004, 1005, 1006}));
+  Pair pair;
+  const auto check = [&] {
+    for (int i = 0; i < 20; ++i) {
+      const Tokens context = RandomText(random, 30, 3);
+      ExpectSame(pair.index.FindLongest(context, 5, 1 << 20), pair.reference.FindAll(context, 5));
+    }
+  };
+  for (int i = 0; i < 40; ++i) pair.Add(RandomText(random, 200, 3));
+  EXPECT_EQ(pair.index.position_count(), 40u * 199);
+  check();
+  for (uint32_t text = 0; text < 39; ++text) {
+    pair.Remove(text);
+    if (text % 8 == 0) check();
+  }
+  check();
+  EXPECT_EQ(pair.index.position_count(), 199u);
+  for (int i = 0; i < 20; ++i) pair.Add(RandomText(random, 200, 3));
+  check();
 }
 
-TEST(SuffixIndexTest, OptionsOutOfRangeAreNamed) {
-  EXPECT_TRUE(Validate(SuffixIndexOptions{}).ok());
-  const auto expect_error = [](const char* field, auto change) {
-    SuffixIndexOptions options;
-    change(options);
-    const Result<SuffixIndex> index = SuffixIndex::Create(options);
-    EXPECT_EQ(index.status().code(), StatusCode::kInvalidArgument) << field;
-    EXPECT_EQ(index.status().message().find(field), 0u) << index.status().message();
-  };
-  const double nan = std::nan("");
-  expect_error("max_depth", [](auto& o) { o.max_depth = 1; });
-  expect_error("max_depth", [](auto& o) { o.max_depth = 65; });
-  expect_error("min_match_tokens", [](auto& o) { o.min_match_tokens = 0; });
-  expect_error("min_match_tokens", [](auto& o) { o.min_match_tokens = o.max_depth; });
-  expect_error("min_probability", [](auto& o) { o.min_probability = -0.1; });
-  expect_error("min_probability", [](auto& o) { o.min_probability = 1.1; });
-  expect_error("min_probability", [&](auto& o) { o.min_probability = nan; });
-  expect_error("tokens_per_matched_token", [](auto& o) { o.tokens_per_matched_token = -1; });
-  expect_error("tokens_per_matched_token", [&](auto& o) { o.tokens_per_matched_token = nan; });
-  expect_error("tokens_per_matched_token", [](auto& o) { o.tokens_per_matched_token = HUGE_VAL; });
-  expect_error("extra_tokens", [](auto& o) { o.extra_tokens = -1; });
-  expect_error("max_nodes", [](auto& o) { o.max_nodes = 1023; });
-  expect_error("max_nodes", [](auto& o) { o.max_nodes = (1 << 24) + 1; });
+TEST(SuffixIndexTest, ATextGrowsAndItsPositionsComeInAnyOrder) {
+  std::mt19937 random(3);
+  const Tokens tokens = RandomText(random, 300, 3);
+  SuffixIndex index;
+  const uint32_t text = index.AddText(std::span(tokens).first(100));
+  for (uint32_t offset = 60; offset < 100; ++offset) index.Insert({text, offset});
+  index.Append(text, std::span(tokens).subspan(100));
+  for (uint32_t offset = 59; offset >= 1; --offset) index.Insert({text, offset});
+  for (uint32_t offset = 100; offset < 300; ++offset) index.Insert({text, offset});
+  const ReferenceTexts reference{{{tokens, 1, 1}}};
+  for (int i = 0; i < 50; ++i) {
+    const Tokens context = RandomText(random, 20, 3);
+    ExpectSame(index.FindLongest(context, 2, 1 << 20), reference.FindAll(context, 2));
+  }
+}
+
+TEST(SuffixIndexTest, AnyTokenIdCanBeStored) {
+  const TokenId low = std::numeric_limits<TokenId>::min();
+  const TokenId high = std::numeric_limits<TokenId>::max();
+  SuffixIndex index;
+  AddWholeText(index, {low, high, -1, 0, low, high});
+  const Tokens context = {0, low, high};
+  const auto found = index.FindLongest(context, 2, 8);
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].position, (TextPosition{0, 2}));
+  EXPECT_EQ(found[0].match_tokens, 2);
+}
+
+TEST(SuffixIndexTest, NothingIsFoundInNothing) {
+  SuffixIndex index;
+  const Tokens context = {1, 2};
+  EXPECT_TRUE(index.FindLongest(context, 1, 8).empty());
+  const uint32_t text = AddWholeText(index, {1, 2, 3});
+  EXPECT_TRUE(index.FindLongest({}, 1, 8).empty());
+  EXPECT_TRUE(index.FindLongest(context, 1, 0).empty());
+  EXPECT_EQ(index.FindLongest(context, 1, 8).size(), 1u);
+  RemoveWholeText(index, text);
+  EXPECT_TRUE(index.FindLongest(context, 1, 8).empty());
+  EXPECT_EQ(index.position_count(), 0u);
+}
+
+TEST(SuffixIndexTest, TakesSixteenBytesATokenAndGivesThemBack) {
+  std::mt19937 random(4);
+  SuffixIndex index;
+  constexpr uint32_t kTexts = 200;
+  for (uint32_t i = 0; i < kTexts; ++i) AddWholeText(index, RandomText(random, 500, 1000));
+  const size_t full = index.memory_bytes();
+  EXPECT_LT(full, size_t{kTexts} * 500 * 18);
+  // What is left is spread over all blocks.
+  for (uint32_t text = 0; text < kTexts * 9 / 10; ++text) RemoveWholeText(index, text);
+  EXPECT_LT(index.memory_bytes(), full / 4);
+  for (uint32_t text = kTexts * 9 / 10; text < kTexts; ++text) RemoveWholeText(index, text);
+  // The tables of texts and blocks are kept for those to come.
+  EXPECT_LT(index.memory_bytes(), full / 40);
 }
 
 }  // namespace

@@ -5,64 +5,97 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <random>
 #include <vector>
 
 #include "speculative/suffix_index.h"
+#include "speculative/suffix_proposal.h"
 
 namespace foretoken {
 
 using Tokens = std::vector<TokenId>;
 
-// What SuffixTrie::Advance promises, by searching the whole text for the context each time.
-class ReferenceWalk {
- public:
-  ReferenceWalk(const Tokens& text, int32_t max_depth, int32_t match_tokens)
-      : text_(text),
-        max_depth_(static_cast<size_t>(max_depth)),
-        context_(text.end() - match_tokens, text.end()) {}
+// Texts as an index holds them, searched position by position. A text's number is its place here;
+// one that was removed is empty.
+struct ReferenceTexts {
+  struct Text {
+    Tokens tokens;
+    size_t first_offset = 1;  // the first position that is searched
+    uint64_t added = 0;       // greater: later
+  };
+  std::vector<Text> texts;
 
-  // Positions after each occurrence of the context.
-  std::vector<size_t> Ends() const {
-    std::vector<size_t> ends;
-    for (auto at = text_.begin();; ++at) {
-      at = std::search(at, text_.end(), context_.begin(), context_.end());
-      if (at == text_.end()) return ends;
-      ends.push_back(static_cast<size_t>(at - text_.begin()) + context_.size());
-    }
-  }
-
-  std::optional<SuffixTrie::Step> Advance() {
-    std::vector<size_t> ends = Ends();
-    if (ends.size() > 1 && context_.size() == max_depth_) {
-      context_.erase(context_.begin());
-      ends = Ends();
-    }
-    std::map<TokenId, int> counts;
-    std::map<TokenId, size_t> latest;
-    for (size_t end : ends) {
-      if (end == text_.size()) continue;
-      ++counts[text_[end]];
-      latest[text_[end]] = end;
-    }
-    if (counts.empty()) return std::nullopt;
-    TokenId best = counts.begin()->first;
-    for (const auto& [token, count] : counts) {
-      if (count > counts[best] || (count == counts[best] && latest[token] > latest[best])) {
-        best = token;
+  // All matches, the longest first and of equals the latest.
+  std::vector<Occurrence> FindAll(const Tokens& context, int32_t min_match_tokens) const {
+    std::vector<Occurrence> found;
+    for (size_t text = 0; text < texts.size(); ++text) {
+      const Tokens& tokens = texts[text].tokens;
+      for (size_t offset = texts[text].first_offset; offset < tokens.size(); ++offset) {
+        int32_t match = 0;
+        for (size_t i = 1; i <= std::min(offset, context.size()); ++i) {
+          if (match == SuffixIndex::kMaxMatchTokens) break;
+          if (tokens[offset - i] != context[context.size() - i]) break;
+          ++match;
+        }
+        if (match < min_match_tokens) continue;
+        found.push_back({{static_cast<uint32_t>(text), static_cast<uint32_t>(offset)}, match});
       }
     }
-    context_.push_back(best);
-    return SuffixTrie::Step{best,
-                            static_cast<double>(counts[best]) / static_cast<double>(ends.size())};
+    std::sort(found.begin(), found.end(), [&](const Occurrence& a, const Occurrence& b) {
+      if (a.match_tokens != b.match_tokens) return a.match_tokens > b.match_tokens;
+      const uint64_t a_added = texts[a.position.text].added;
+      const uint64_t b_added = texts[b.position.text].added;
+      if (a_added != b_added) return a_added > b_added;
+      return a.position.offset > b.position.offset;
+    });
+    return found;
   }
-
- private:
-  const Tokens& text_;
-  size_t max_depth_;
-  Tokens context_;
 };
+
+// What ProposeContinuation promises, from all matches; no match length is skipped.
+inline SuffixProposal ReferenceProposal(const ReferenceTexts& texts, const Tokens& context,
+                                        int32_t max_tokens, const SuffixProposalOptions& options) {
+  SuffixProposal best;
+  for (int32_t match = options.min_match_tokens; match <= SuffixIndex::kMaxMatchTokens; ++match) {
+    const std::vector<Occurrence> found = texts.FindAll(context, match);
+    if (found.empty()) break;
+    const double allowed = options.tokens_per_matched_token * match + options.extra_tokens;
+    SuffixProposal proposal;
+    proposal.match_tokens = match;
+    double path_probability = 1;
+    while (static_cast<int32_t>(proposal.tokens.size()) < max_tokens &&
+           static_cast<double>(proposal.tokens.size()) + 1 <= allowed) {
+      // Those whose text goes on as the proposal does so far.
+      size_t contexts = proposal.tokens.empty() ? 1 : 0;
+      std::map<TokenId, size_t> counts;
+      Tokens in_order;
+      for (const Occurrence& occurrence : found) {
+        const Tokens& tokens = texts.texts[occurrence.position.text].tokens;
+        const auto at = tokens.begin() + occurrence.position.offset;
+        const auto left = static_cast<size_t>(tokens.end() - at);
+        if (left < proposal.tokens.size()) continue;
+        if (!std::equal(proposal.tokens.begin(), proposal.tokens.end(), at)) continue;
+        ++contexts;
+        if (left == proposal.tokens.size()) continue;
+        const TokenId next = at[static_cast<ptrdiff_t>(proposal.tokens.size())];
+        if (++counts[next] == 1) in_order.push_back(next);
+      }
+      if (in_order.empty()) break;
+      TokenId next = in_order.front();
+      for (TokenId token : in_order) {
+        if (counts[token] > counts[next]) next = token;
+      }
+      const double probability = static_cast<double>(counts[next]) / static_cast<double>(contexts);
+      path_probability *= probability;
+      if (path_probability < options.min_probability) break;
+      proposal.tokens.push_back(next);
+      proposal.confidence.push_back(static_cast<float>(probability));
+      proposal.score += path_probability;
+    }
+    if (!proposal.tokens.empty() && proposal.score >= best.score) best = proposal;
+  }
+  return best;
+}
 
 // Text that repeats itself: random tokens, copies of earlier passages and runs of a short period.
 inline Tokens RandomText(std::mt19937& random, size_t size, int alphabet) {
