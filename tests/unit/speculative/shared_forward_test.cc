@@ -12,7 +12,6 @@
 namespace foretoken {
 namespace {
 
-using Tokens = std::vector<TokenId>;
 using Rows = std::vector<std::vector<float>>;
 
 // Tokens that are guesses are of this kind, and no others are.
