@@ -251,10 +251,8 @@ class Round {
       all_ran = all_ran && task.status.ok();
       if (task.status.ok()) entry.committed_rows = member.rows;
       if (task.status.ok() && task.verification) CommitVerified(member, *task.verification);
-      // The round is begun again, with the same noise.
-      if (task.status.code() == StatusCode::kCancelled && member.begins_round) {
-        --member.decoder().session().rounds;
-      }
+      // The round can be begun again, with the same noise.
+      if (!task.status.ok() && member.begins_round) --member.decoder().session().rounds;
       if (DraftModelWrapper* model = member.decoder().draft_model()) {
         // Rejected ones leave this cache, too; what it holds is counted on in the next round.
         model->cache().Align(member.decoder().session().tokens);

@@ -27,8 +27,10 @@ struct RoundEntry {
   int32_t max_committed_rows = std::numeric_limits<int32_t>::max();
 
   // Out.
-  Status status;          // why the generation ends here, unless CANCELLED: then nothing happened
-  bool finished = false;  // it ended as decoder->reason() says
+  // Not OK: nothing happened. The generation ends with it, unless another round may go better:
+  // CANCELLED, UNAVAILABLE, RESOURCE_EXHAUSTED.
+  Status status;
+  bool finished = false;       // it ended as decoder->reason() says
   int32_t committed_rows = 0;  // of the prompt, or the one that decoding needs
   int32_t drafted = 0;         // tokens that were verified
   int32_t counted = 0;         // of these: what stands behind an end was neither wrong nor right

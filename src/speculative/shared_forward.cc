@@ -24,9 +24,9 @@ class Forward {
     } else if (parts.size() > 1) {
       const std::vector<ForwardPart*> kept = WithoutLost(parts, status);
       const std::span<ForwardPart* const> rest(kept);
-      if (const size_t half = rest.size() / 2; half > 0) Run(rest.first(half));
-      if (!rest.empty()) Run(rest.subspan(rest.size() / 2));
-    } else if (ForwardPart& part = *parts[0]; part.droppable_rows > 0) {
+      if (!rest.empty()) Run(rest.first((rest.size() + 1) / 2));
+      if (rest.size() > 1) Run(rest.subspan((rest.size() + 1) / 2));
+    } else if (ForwardPart& part = *parts[0]; part.droppable_rows > 0 && !IsLost(part)) {
       part.dropped = status;
       part.tokens.resize(part.tokens.size() - static_cast<size_t>(part.droppable_rows));
       part.logits_rows -= std::exchange(part.droppable_rows, 0);
@@ -39,17 +39,21 @@ class Forward {
   const ForwardReport& report() const { return report_; }
 
  private:
-  // Those whose caches are as they were before the failure. Memories that cannot be cut back lost
-  // what they held: their rows mean nothing any more.
+  // A memory that cannot be cut back lost what it held before the failure: the part's rows mean
+  // nothing any more.
+  static bool IsLost(const ForwardPart& part) {
+    return part.cached_before != part.cache->cached_tokens();
+  }
+
   static std::vector<ForwardPart*> WithoutLost(std::span<ForwardPart* const> parts,
                                                const Status& status) {
     std::vector<ForwardPart*> kept;
     for (ForwardPart* part : parts) {
-      if (part->cached_before == part->cache->cached_tokens()) {
-        kept.push_back(part);
+      if (IsLost(*part)) {
+        part->status = UnavailableError(
+            "lost what was cached to a forward of several that failed: " + status.message());
       } else {
-        part->status = UnavailableError("lost what was cached to a forward of several that failed: " +
-                                        status.message());
+        kept.push_back(part);
       }
     }
     return kept;
@@ -57,8 +61,8 @@ class Forward {
 
   // On failure every part's cache is as it was, or empty.
   Status Try(std::span<ForwardPart* const> parts) {
-    rows_.clear();
     for (ForwardPart* part : parts) part->cached_before = part->cache->cached_tokens();
+    rows_.clear();
     size_t staged = 0;
     Status status;
     for (; staged < parts.size(); ++staged) {

@@ -22,26 +22,26 @@ struct ForwardPart {
   // fail.
   int32_t droppable_rows = 0;
 
-  Status status;      // out: why this part did not run
-  LogitsRows logits;  // out: valid while `consume` runs
-  Status dropped;     // out: why the guesses were dropped; OK when they were not
+  Status status;              // out: why this part did not run
+  LogitsRows logits;          // out: valid while `consume` runs
+  Status dropped;             // out: why the guesses were dropped; OK when they were not
   int32_t cached_before = 0;  // RunForward's own
 };
 
 struct ForwardReport {
-  int32_t forwards = 0;  // 1 unless something failed or was too large for one
-  int32_t rows = 0;      // of forwards that ran
+  int32_t forwards = 0;    // 1 unless something failed or was too large for one
+  int32_t rows = 0;        // of forwards that ran
   int64_t forward_us = 0;  // on the device, without the wait for it where that is known
 };
 
 // Runs all parts in one forward, and gives those that ran to `consume` (once, unless a failure or
 // the back end's limits made several forwards of it). A failing forward is repeated in halves, so
 // that only the part that causes it fails; that one is tried once more without its guesses.
-// CANCELLED is not retried: it ends all parts that have not run. Where a memory cannot be cut back, a
-// failing forward of several takes what they had cached: UNAVAILABLE, and it takes another call,
-// best alone, to find out whose fault it was. After the call a part's cache
-// holds its tokens (without guesses that were dropped) when its status is OK, and otherwise what it
-// held before, or nothing where the memory cannot be cut.
+// CANCELLED is not retried: it ends all parts that have not run. Where a memory cannot be cut back,
+// a failing forward of several takes what they had cached: UNAVAILABLE, and it takes another call,
+// best alone, to find out whose fault it was. After the call a part's cache holds its tokens
+// (without guesses that were dropped) when its status is OK, and otherwise what it held before, or
+// nothing where the memory cannot be cut.
 ForwardReport RunForward(ModelBackend& backend, std::span<ForwardPart* const> parts,
                          const std::function<void(std::span<ForwardPart* const>)>& consume);
 

@@ -12,7 +12,6 @@
 namespace foretoken {
 namespace {
 
-using Tokens = std::vector<TokenId>;
 using Rows = std::vector<std::vector<float>>;
 
 // One forward over what is missing of `tokens` and over `ahead`: the row after the last of

@@ -14,8 +14,6 @@
 namespace foretoken {
 namespace {
 
-using Tokens = std::vector<TokenId>;
-
 void Commit(Session& session, const Tokens& tokens) {
   for (const TokenId token : tokens) session.Commit(token);
 }

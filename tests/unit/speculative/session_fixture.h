@@ -17,6 +17,8 @@
 
 namespace foretoken {
 
+using Tokens = std::vector<TokenId>;
+
 // For gtest's messages.
 inline void PrintTo(const Status& status, std::ostream* out) {
   *out << status.ToString();
@@ -46,8 +48,8 @@ struct FakeSetup {
   std::unique_ptr<SequencePool> pool;
 };
 
-inline Session NewSession(const std::vector<TokenId>& prompt, SamplingOptions sampling = {},
-                          uint64_t seed = 7, int32_t vocabulary_size = 16) {
+inline Session NewSession(const Tokens& prompt, SamplingOptions sampling = {}, uint64_t seed = 7,
+                          int32_t vocabulary_size = 16) {
   return Session(prompt, Sampler::Create(sampling, seed, vocabulary_size).value(), seed);
 }
 
@@ -71,8 +73,7 @@ inline std::vector<float> RowAfter(FakeModelOptions options, std::span<const Tok
 }
 
 // What plain decoding with this model appends to the session, every row from a fresh cache.
-inline std::vector<TokenId> Continuation(const FakeModelOptions& options, Session session,
-                                         int32_t tokens) {
+inline Tokens Continuation(const FakeModelOptions& options, Session session, int32_t tokens) {
   const size_t begin = session.tokens.size();
   for (int32_t i = 0; i < tokens; ++i) {
     session.Commit(session.sampler

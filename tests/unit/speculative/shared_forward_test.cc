@@ -12,7 +12,6 @@
 namespace foretoken {
 namespace {
 
-using Tokens = std::vector<TokenId>;
 using Rows = std::vector<std::vector<float>>;
 
 // Tokens that are guesses are of this kind, and no others are.
@@ -333,6 +332,58 @@ TEST(SharedForwardTest, WithoutASequenceIdOnlyThatPartFails) {
   parts.Run();
   parts.ExpectRan(0, 1);
   EXPECT_EQ(parts[1].status.code(), StatusCode::kResourceExhausted);
+}
+
+// A memory that cannot be cut loses what it had cached to a failing forward, whosever fault it was.
+// Nothing may be run after what is not there any more.
+TEST(SharedForwardTest, WhereMemoryCannotBeCutAFailureTakesWhatWasCached) {
+  for (size_t n = 1; n <= 4; ++n) {
+    for (size_t bad = 0; bad < (size_t{1} << n); ++bad) {
+      SCOPED_TRACE(std::to_string(n) + " parts, bad ones " + std::to_string(bad));
+      FakeSetup setup({.can_truncate = false});
+      Parts parts(setup);
+      // Every other part has nothing cached, and nothing to lose.
+      for (size_t i = 0; i < n; ++i) parts.Add(i % 2 == 0 ? 2 : 0, 1, 1, 2);
+      const auto is_bad = [&](size_t i) { return (bad >> i & 1) != 0; };
+      DecodeCalls counted;
+      Inject(setup, counted, [&](int32_t, std::span<const BatchRow> rows) {
+        for (size_t i = 0; i < n; ++i) {
+          if (is_bad(i) && parts[i].cache->sequence() != nullptr &&
+              SequencesOf(rows).contains(parts.id(i))) {
+            return InternalError("injected");
+          }
+        }
+        return OkStatus();
+      });
+      parts.Run();
+      for (size_t i = 0; i < n; ++i) {
+        if (bad == 0 || (i % 2 == 1 && !is_bad(i))) {
+          parts.ExpectRan(i, 2);
+          continue;
+        }
+        const bool lost_to_others = n > 1 && i % 2 == 0;
+        EXPECT_EQ(parts[i].status.code(),
+                  lost_to_others ? StatusCode::kUnavailable : StatusCode::kInternal);
+        EXPECT_EQ(parts[i].cache->cached_tokens(), 0);
+        // Without what they follow, its guesses are not tried again.
+        EXPECT_EQ(parts[i].dropped.ok(), i % 2 == 0);
+      }
+      parts.ExpectCells();
+    }
+  }
+}
+
+TEST(SharedForwardTest, WhatWasNeverStagedIsNotLost) {
+  FakeSetup setup({.context_tokens = 10}, {.kv_cache_tokens = 10, .max_sequences = 3});
+  Parts parts(setup);
+  parts.Add(3, 1, 0, 1);
+  parts.Add(0, 4, 0, 1);  // one token too many
+  parts.Add(3, 1, 0, 1);
+  parts.Run();
+  parts.ExpectRan(0, 1);
+  EXPECT_EQ(parts[1].status.code(), StatusCode::kResourceExhausted);
+  parts.ExpectRan(2, 1);
+  parts.ExpectCells();
 }
 
 TEST(SharedForwardTest, CancelledEndsAllThatHaveNotRunAndIsNotRetried) {

@@ -8,12 +8,11 @@
 #include <utility>
 #include <vector>
 
-#include "unit/speculative/session_fixture.h"
+#include "unit/speculative/round_fixture.h"
 
 namespace foretoken {
 namespace {
 
-using Tokens = std::vector<TokenId>;
 using Sources = std::vector<std::unique_ptr<DraftModel>>;
 
 // What a test tells a draft source to do, call by call (then nothing), and what it was asked for.
@@ -39,19 +38,6 @@ class ScriptedDraft : public DraftModel {
  private:
   Script& script_;
   const DraftSourceKind kind_;
-};
-
-class RecordingSink : public CommitSink {
- public:
-  bool Commit(const VerifiedToken& token, std::optional<DraftSourceKind> source) override {
-    tokens.push_back(token.id);
-    sources.push_back(source);
-    return static_cast<int>(tokens.size()) != stop_after;
-  }
-
-  Tokens tokens;
-  std::vector<std::optional<DraftSourceKind>> sources;
-  int stop_after = -1;
 };
 
 template <typename... Models>

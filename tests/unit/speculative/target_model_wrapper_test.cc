@@ -14,8 +14,6 @@
 namespace foretoken {
 namespace {
 
-using Tokens = std::vector<TokenId>;
-
 Draft DraftOf(const Tokens& tokens) {
   Draft draft;
   draft.source = DraftSourceKind::kSuffix;
