@@ -16,6 +16,8 @@ constexpr double kDoubtTokens = 8;
 constexpr int32_t kFirstInterval = 8;
 constexpr int32_t kMaxInterval = 256;
 constexpr int32_t kRecheckInterval = 16;
+// A trial waits so long for a sequence whose draft cache is not far behind.
+constexpr int32_t kPatience = 256;
 // Until a class has this many tokens behind it, its trials go on at the first interval. Behind a
 // class that is not in use never count more: what is tried seldom must be able to change a mind.
 constexpr double kTrialEvidence = 12;
@@ -33,8 +35,15 @@ constexpr double kUnseenDraftLeast = 0.05;
 constexpr double kUnseenDraftMost = 1.0;
 // A trial of a row count succeeded if it was this much cheaper than expected.
 constexpr double kCheaper = 0.97;
+// Less certain than this, it is tried again.
+constexpr double kDoubted = 0.3;
+constexpr double kCatchUpSteps = 0.5;
+// Trials in a row.
+constexpr int32_t kBurst = 4;
 // A cache this far behind is the rule after an accepted draft, not an investment.
 constexpr int32_t kUsualCatchUp = 2;
+// What is gained once all draft is worth an investment that pays off within this many tokens.
+constexpr int32_t kSettledTokens = 1000;
 // A trial that lifts the class's rate by this much is followed by the next one.
 constexpr double kSurprise = 0.03;
 constexpr double kDisturbedStep = 2.0;
@@ -63,6 +72,7 @@ std::span<const DraftGrant> DraftBudget::Choose(std::span<const BudgetSequence> 
   other_rows = std::max(other_rows, 0);
   GrantFixed(sequences, max_rows - other_rows - static_cast<int32_t>(sequences.size()));
   PrepareOptions(sequences);
+  PriceCatchUp(sequences);
   PrepareCosts(sequences, other_rows, max_rows);
 
   plan_.drafts.assign(sequences.size(), {});
@@ -75,7 +85,11 @@ std::span<const DraftGrant> DraftBudget::Choose(std::span<const BudgetSequence> 
   if (plain_known && !options_.empty()) {
     search_.FindBest(costs_, options_, PositionSearch::View::kExpected, allowance_us_, plan_);
     wanted_us_ = plan_.denied_us;
-    if (!TryClass(sequences) && !TryRows(other_rows)) RefreshPlain(other_rows);
+    // First what nothing is known of, then what might pay, then what did not when last seen.
+    if (!TryClass(sequences, /*known=*/false) && !TryRows(other_rows) &&
+        (saving_ || !TryClass(sequences, /*known=*/true))) {
+      RefreshPlain(other_rows);
+    }
   }
   for (size_t i = 0; i < sequences.size(); ++i) {
     const PlannedDraft& draft = plan_.drafts[i];
@@ -143,30 +157,65 @@ void DraftBudget::PrepareOptions(std::span<const BudgetSequence> sequences) {
       const double evidence = sequence.acceptance->Evidence(draft);
       const auto trust = static_cast<float>(evidence / (evidence + kDoubtTokens));
       float product = 1;
-      double expected = 1;
       for (size_t depth = 0; depth < survival.size(); ++depth) {
         product *= trust;
         sure[depth] = survival[depth] * product;
-        expected += survival[depth];
       }
-      DraftOption option{.sequence = static_cast<int32_t>(i),
-                         .tenant = TenantIndex(sequence),
-                         .draft_model = offer.draft_model,
-                         .survival = survival,
-                         .sure_survival = sure};
-      if (offer.draft_model >= 0 && offer.catch_up_tokens > 0) {
-        const auto model = static_cast<size_t>(offer.draft_model);
-        const ForwardCost one = DraftCost(model, 1);
-        const ForwardCost all = DraftCost(model, 1 + offer.catch_up_tokens);
-        const double share = offer.catch_up_tokens <= kUsualCatchUp
-                                 ? 1.0
-                                 : std::min(1.0, expected / std::max(sequence.remaining_tokens, 1));
-        option.catch_up_us = share * std::max(all.us - one.us, 0.0);
-        option.catch_up_most_us = std::max(all.most_us - one.us, 0.0);
-      }
+      const DraftOption option{.sequence = static_cast<int32_t>(i),
+                               .tenant = TenantIndex(sequence),
+                               .draft_model = offer.draft_model,
+                               .survival = survival,
+                               .sure_survival = sure};
       options_.push_back(option);
       option_offers_.push_back(static_cast<int32_t>(o));
     }
+  }
+}
+
+void DraftBudget::PriceCatchUp(std::span<const BudgetSequence> sequences) {
+  const auto offer_of = [&](size_t o) -> const DraftOffer& {
+    return sequences[static_cast<size_t>(options_[o].sequence)]
+        .offers[static_cast<size_t>(option_offers_[o])];
+  };
+  catch_up_rows_.clear();
+  for (size_t o = 0; o < options_.size(); ++o) {
+    const DraftOffer& offer = offer_of(o);
+    if (offer.draft_model < 0) continue;
+    const auto model = static_cast<size_t>(offer.draft_model);
+    if (catch_up_rows_.size() <= model) catch_up_rows_.resize(model + 1);
+    catch_up_rows_[model].users += 1;
+    catch_up_rows_[model].rows += std::max(offer.catch_up_tokens, 0);
+  }
+  for (size_t m = 0; m < catch_up_rows_.size(); ++m) {
+    CatchUp& catch_up = catch_up_rows_[m];
+    if (catch_up.rows == 0) continue;
+    // All in one forward, the dearest case.
+    const ForwardCost without = DraftCost(m, catch_up.users);
+    const ForwardCost with = DraftCost(m, catch_up.users + catch_up.rows);
+    catch_up.us_per_row = std::max(with.us - without.us, 0.0) / catch_up.rows;
+    catch_up.most_us_per_row = std::max(with.most_us - without.us, 0.0) / catch_up.rows;
+  }
+  settled_options_ = options_;
+  for (size_t o = 0; o < options_.size(); ++o) {
+    const DraftOffer& offer = offer_of(o);
+    if (offer.draft_model < 0 || offer.catch_up_tokens <= 0) continue;
+    const CatchUp& catch_up = catch_up_rows_[static_cast<size_t>(offer.draft_model)];
+    DraftOption& option = options_[o];
+    const BudgetSequence& sequence = sequences[static_cast<size_t>(option.sequence)];
+    const double us = catch_up.us_per_row * offer.catch_up_tokens;
+    double tokens = 1;
+    for (const float survival : option.survival) tokens += survival;
+    const auto share = [tokens](int32_t of) { return std::min(1.0, tokens / std::max(of, 1)); };
+    const double usual_us = catch_up.us_per_row * std::min(offer.catch_up_tokens, kUsualCatchUp);
+    option.catch_up_us = std::max(us * share(sequence.remaining_tokens), usual_us);
+    option.catch_up_most_us = catch_up.most_us_per_row * offer.catch_up_tokens;
+    DraftOption& settled = settled_options_[o];
+    settled.catch_up_us = std::min(
+        option.catch_up_us,
+        std::max({catch_up.us_per_row * std::min(offer.catch_up_tokens, sequence.prompt_tokens) *
+                      share(sequence.generated_tokens + sequence.remaining_tokens),
+                  us * share(kSettledTokens), usual_us}));
+    settled.catch_up_most_us = option.catch_up_most_us;
   }
 }
 
@@ -193,16 +242,20 @@ void DraftBudget::PrepareCosts(std::span<const BudgetSequence> sequences, int32_
   }
   positions = std::clamp(positions, 0, std::max(max_rows - pending_.step_rows, 0));
   target_table_.resize(static_cast<size_t>(positions) + 1);
-  target_cost_.Predict(pending_.step_rows, target_table_);
+  target_cost_.Predict(plain_rows, target_table_);
   if (other_rows > 0) {
-    // The prefill is done anyhow: only what drafts add to it is theirs, and decoding is worth what
-    // it is without it.
-    const double step_us = target_table_[0].us;
-    const double plain_us = target_cost_.Predict(plain_rows).us;
+    // The prefill is done anyhow, and decoding is worth what it is without it; but beside it a row
+    // may cost more. That is taken from afar: neighbouring row counts say more of the noise.
+    const int32_t fewer = std::max(pending_.step_rows * 2 / 3, 1);
+    const int32_t more = pending_.step_rows * 3 / 2 + 1;
+    const double slope = (target_cost_.Predict(more).us - target_cost_.Predict(fewer).us) /
+                         static_cast<double>(more - fewer);
+    double us = target_table_[0].us;
     for (ForwardCost& cost : target_table_) {
-      cost.us += plain_us - step_us;
-      cost.least_us += plain_us - step_us;
-      cost.most_us += plain_us - step_us;
+      cost.us = std::max(cost.us, us);
+      cost.least_us = std::max(cost.least_us, us);
+      cost.most_us = std::max(cost.most_us, us);
+      us += slope;
     }
   }
 
@@ -231,7 +284,7 @@ void DraftBudget::PrepareCosts(std::span<const BudgetSequence> sequences, int32_
             .tenant_weights = tenant_weights_};
 }
 
-bool DraftBudget::TryClass(std::span<const BudgetSequence> sequences) {
+bool DraftBudget::TryClass(std::span<const BudgetSequence> sequences, bool known) {
   const auto class_of = [&](size_t o) {
     const BudgetSequence& sequence = sequences[static_cast<size_t>(options_[o].sequence)];
     const DraftOffer& offer = sequence.offers[static_cast<size_t>(option_offers_[o])];
@@ -251,6 +304,7 @@ bool DraftBudget::TryClass(std::span<const BudgetSequence> sequences) {
   for (size_t o = 0; o < options_.size(); ++o) {
     const AcceptanceModel::Trial& trial = tenant_of(o)->trial(class_of(o));
     if (trial.due_step >= due_step) continue;
+    if (known != (tenant_of(o)->Evidence(class_of(o)) >= kTrialEvidence)) continue;
     due_step = trial.due_step;
     due = o;
   }
@@ -326,6 +380,11 @@ bool DraftBudget::TryClass(std::span<const BudgetSequence> sequences) {
     }
   }
   if (best_score <= 0) return false;
+  if (acceptance->Evidence(draft) > 4 && trial.due_step + kPatience > step_) {
+    const auto o = static_cast<size_t>(trial_order_.front());
+    const BudgetSequence& sequence = sequences[static_cast<size_t>(options_[o].sequence)];
+    if (sequence.offers[static_cast<size_t>(option_offers_[o])].catch_up_tokens > sequence.prompt_tokens + kFirstInterval && kFirstInterval < sequence.offers[static_cast<size_t>(option_offers_[o])].catch_up_tokens) return false;
+  }
   if (best_risk > allowance_us_) {
     wanted_us_ = std::max(wanted_us_, best_risk);
     return false;
@@ -341,20 +400,39 @@ bool DraftBudget::TryClass(std::span<const BudgetSequence> sequences) {
 }
 
 bool DraftBudget::TryRows(int32_t other_rows) {
+  saving_ = false;
   if (other_rows > 0) return false;
-  if (pending_.plain_rows * 3 < cost_trial_rows_ * 2 || pending_.plain_rows * 2 > cost_trial_rows_ * 3) {
+  if (pending_.plain_rows * 3 < cost_trial_rows_ * 2 ||
+      pending_.plain_rows * 2 > cost_trial_rows_ * 3) {
     cost_trial_ = {};
     cost_trial_rows_ = pending_.plain_rows;
   }
   if (cost_trial_.due_step > step_) return false;
   trial_plan_.drafts.resize(plan_.drafts.size());
-  search_.FindBest(costs_, options_, PositionSearch::View::kHopeful, allowance_us_, trial_plan_);
-  if (trial_plan_.log_speed < plan_.log_speed + kHopefulGain) {
-    if (trial_plan_.denied_us > 0) {
-      wanted_us_ = std::max(wanted_us_, std::min(trial_plan_.denied_us, 8*pending_.plain_us));
-    } else {
-      cost_trial_.due_step = step_ + kRecheckInterval;
-    }
+  search_.FindBest(costs_, settled_options_, PositionSearch::View::kHopeful, allowance_us_,
+                   trial_plan_);
+  const bool affordable = trial_plan_.log_speed >= plan_.log_speed + kHopefulGain;
+  const double kept_us = kKeptAllowanceSteps * pending_.plain_us;
+  double catch_up_us = 0;
+  for (const PlannedDraft& draft : trial_plan_.drafts) {
+    if (draft.tokens > 0) catch_up_us += options_[static_cast<size_t>(draft.option)].catch_up_most_us;
+  }
+  // What caches lack should be made up for once, and then be used for the best plan and for as many
+  // trials as it takes.
+  double needed_us = affordable ? trial_plan_.risk_us : 0;
+  if (catch_up_us > kCatchUpSteps * pending_.plain_us) {
+    needed_us += (kBurst - 1) * std::max(trial_plan_.risk_us - catch_up_us, 0.0);
+    needed_us = std::max(needed_us, trial_plan_.denied_us);
+  } else if (!affordable) {
+    needed_us = trial_plan_.denied_us;
+  }
+  if (needed_us > allowance_us_) {
+    saving_ = needed_us < kept_us;
+    wanted_us_ = std::max(wanted_us_, std::min(needed_us, kept_us));
+    if (saving_) return false;
+  }
+  if (!affordable) {
+    cost_trial_.due_step = step_ + kRecheckInterval;
     return false;
   }
   search_.Price(costs_, options_, PositionSearch::View::kExpected, trial_plan_);
@@ -454,8 +532,8 @@ void DraftBudget::Observe(std::span<const BudgetSequence> sequences, const StepO
     AcceptanceModel::Trial& trial = pending_.trial_acceptance->trial(pending_.trial_class);
     const bool success = pending_.trial_acceptance->Rate(pending_.trial_class) > pending_.trial_rate + kSurprise;
     if (success) {
-      trial.interval = 0;
-      trial.due_step = step_ + 1;
+      trial.interval = kFirstInterval;
+      trial.due_step = step_ + kFirstInterval;
     } else if (pending_.trial_acceptance->Evidence(pending_.trial_class) < kTrialEvidence) {
       trial.interval = kFirstInterval;
       trial.due_step = step_ + kFirstInterval;
@@ -465,10 +543,12 @@ void DraftBudget::Observe(std::span<const BudgetSequence> sequences, const StepO
     }
   }
   if (pending_.cost_probe) {
-    if (step_us < kCheaper * plan_.us) {
-      cost_trial_.interval = 0;
+    // Draft caches are not behind now: the next trials are cheap.
+    if (++cost_trial_burst_ < kBurst || step_us < kCheaper * plan_.us ||
+        target_cost_.Certainty(outcome.target_rows) < kDoubted) {
       cost_trial_.due_step = step_ + 1;
     } else {
+      cost_trial_burst_ = 0;
       cost_trial_.interval = std::clamp(cost_trial_.interval * 2, kFirstInterval, kMaxInterval);
       cost_trial_.due_step = step_ + cost_trial_.interval;
     }

@@ -33,7 +33,9 @@ struct BudgetSequence {
   TemperatureBand band = TemperatureBand::kZero;
   AcceptanceModel* acceptance = nullptr;  // the tenant's
   RequestAcceptance* request = nullptr;
-  int32_t remaining_tokens = 1;  // the request is expected to generate still
+  int32_t prompt_tokens = 0;
+  int32_t generated_tokens = 0;
+  int32_t remaining_tokens = 1;  // expected to be generated still
   bool limited = false;          // its limits leave no room for a draft
   // kAuto takes the one that pays most, kFixed the first that has something to say.
   std::span<const DraftOffer> offers;
@@ -125,10 +127,11 @@ class DraftBudget {
 
   void GrantFixed(std::span<const BudgetSequence> sequences, int32_t room);
   void PrepareOptions(std::span<const BudgetSequence> sequences);
+  void PriceCatchUp(std::span<const BudgetSequence> sequences);
   void PrepareCosts(std::span<const BudgetSequence> sequences, int32_t other_rows,
                     int32_t max_rows);
   int32_t TenantIndex(const BudgetSequence& sequence);
-  bool TryClass(std::span<const BudgetSequence> sequences);
+  bool TryClass(std::span<const BudgetSequence> sequences, bool known);
   bool TryRows(int32_t other_rows);
   void RefreshPlain(int32_t other_rows);
   void Count(std::span<const BudgetSequence> sequences);
@@ -144,10 +147,20 @@ class DraftBudget {
   double wanted_us_ = 0;
   int64_t steps_since_plain_ = 0;
   AcceptanceModel::Trial cost_trial_;
+  int32_t cost_trial_burst_ = 0;
+  bool saving_ = false;  // for a trial that costs more than the allowance
   int32_t cost_trial_rows_ = 0;
   Pending pending_;
 
+  struct CatchUp {
+    int32_t users = 0;
+    int32_t rows = 0;
+    double us_per_row = 0;
+    double most_us_per_row = 0;
+  };
+
   // Scratch of Choose.
+  std::vector<CatchUp> catch_up_rows_;  // by draft model
   StepCosts costs_;
   std::vector<ForwardCost> target_table_;
   std::vector<std::vector<ForwardCost>> draft_tables_;
@@ -155,6 +168,7 @@ class DraftBudget {
   std::vector<int64_t> tenants_;
   std::vector<double> tenant_weights_;
   std::vector<DraftOption> options_;
+  std::vector<DraftOption> settled_options_;  // as if all had drafted from their start on
   std::vector<int32_t> option_offers_;
   std::vector<float> survivals_;
   std::vector<DraftOption> trial_options_;

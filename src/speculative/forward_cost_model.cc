@@ -20,13 +20,14 @@ constexpr double kForgottenWeight = 0.05;
 constexpr double kNeighbourWeight = 1.0;
 // At this weight a bucket is half certain.
 constexpr double kHalfCertainWeight = 1.5;
-// An observation is clamped to this times what is expected: of a known number of rows, an unknown.
-constexpr double kKnownClamp = 1.6;
-constexpr double kUnknownClamp = 5;
+// An observation is clamped to this times what is expected, or known to be possible.
+constexpr double kClamp = 1.6;
 constexpr double kKnownWeight = 3;
 // Disturbances only ever make a forward slower: one this much faster than the few before it at the
 // same number of rows says that those were disturbed.
-constexpr double kDisturbed = 1.5;
+constexpr double kDisturbed = 1.3;
+// The first observation of a number of rows that is this much slower than expected counts less.
+constexpr double kDoubtedWeight = 0.4;
 // What a further row is taken to cost where no slope was measured, as a share of the average row.
 constexpr double kUnseenSlope = 0.3;
 // That counts as much as a slope seen over this share of the rows.
@@ -60,10 +61,14 @@ void ForwardCostModel::Observe(int32_t rows, double us) {
   Bucket& bucket = buckets_[BucketOf(rows)];
   double weight = Weight(bucket);
   if (weight < kForgottenWeight) weight = 0;
-  const double expected = weight > 0 ? bucket.us * level_ : Predict(rows).us;
-  if (expected > 0) {
-    const double clamp = weight >= kKnownWeight ? kKnownClamp : kUnknownClamp;
-    us = std::clamp(us, expected / clamp, expected * clamp);
+  const double expected = bucket.us * level_;
+  double counted = 1;
+  if (weight > 0) {
+    us = std::clamp(us, expected / kClamp, expected * kClamp);
+  } else if (!points_.empty()) {
+    const ForwardCost bounds = Predict(rows);
+    if (us > bounds.us * kDisturbed) counted = kDoubtedWeight;
+    us = std::clamp(us, bounds.least_us / kClamp, std::max(bounds.most_us, bounds.us * kDisturbed));
   }
   if (weight > 0 && weight < kKnownWeight && us * kDisturbed < expected) {
     weight = 0;
@@ -71,7 +76,7 @@ void ForwardCostModel::Observe(int32_t rows, double us) {
     const double trust = weight / (weight + kLevelTrustWeight);
     level_ *= 1 + kLevelRate * trust * (us / expected - 1);
   }
-  bucket.weight = std::min(weight + 1, kMaxWeight);
+  bucket.weight = std::min(weight + counted, kMaxWeight);
   bucket.us += (us / level_ - bucket.us) / (weight > 0 ? bucket.weight : 1);
   bucket.rows += (rows - bucket.rows) / (weight > 0 ? bucket.weight : 1);
   bucket.last_observation = observations_;

@@ -100,6 +100,7 @@ void PositionSearch::FindBest(const StepCosts& costs, std::span<const DraftOptio
   std::fill(plan.drafts.begin(), plan.drafts.end(), PlannedDraft{});
   plan.floored = 0;
   plan.denied_us = 0;
+  plan.denied_log_speed = kMinimumGain;
   Sum(costs, view, rows_).Write(plan);
   if (options.empty() || costs.target.size() < 2) return;
 
@@ -150,6 +151,7 @@ void PositionSearch::FindBest(const StepCosts& costs, std::span<const DraftOptio
       Scan(costs, options, view, allowance_us, depths, plan);
     }
   }
+  if (plan.denied_log_speed <= plan.log_speed) plan.denied_us = 0;
   if (plan.positions == 0) {
     plan.log_speed = 0;
   } else if (costs.tenant_weights.size() > 1) {
@@ -221,7 +223,10 @@ void PositionSearch::Scan(const StepCosts& costs, std::span<const DraftOption> o
     if (sum.log_speed() <= plan.log_speed) continue;
     const double risk_us = sum.risk_us();
     if (risk_us > std::max(allowance_us, 0.0)) {
-      if (plan.denied_us <= 0 || risk_us < plan.denied_us) plan.denied_us = risk_us;
+      if (sum.log_speed() > plan.denied_log_speed) {
+        plan.denied_log_speed = sum.log_speed();
+        plan.denied_us = risk_us;
+      }
       continue;
     }
     sum.Write(plan);

@@ -51,8 +51,9 @@ struct DraftPlan {
   double log_speed = 0;  // the sequences' mean, against plain decoding
   // How much longer the step may take than plain decoding of the tokens that are sure.
   double risk_us = 0;
-  // The least risk of a better plan that was too risky; 0: there was none.
+  // Of the best plan if it was too risky; 0: it was not.
   double denied_us = 0;
+  double denied_log_speed = 0;
   int32_t floored = 0;  // sequences that would draft but for other tenants' floors
 };
 

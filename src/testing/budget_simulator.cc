@@ -125,6 +125,8 @@ SimulatedStep BudgetSimulator::Step() {
                          .band = request->band,
                          .acceptance = &acceptance_[tenant],
                          .request = &request->acceptance,
+                         .prompt_tokens = request->prompt,
+                         .generated_tokens = request->committed,
                          .remaining_tokens = request->length - request->committed,
                          .offers = request->offers});
   }
