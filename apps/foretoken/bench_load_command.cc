@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -61,11 +60,14 @@ class LoadBench {
 
   Status AnswerAlone();
   Status WarmUp(const ModeTenants& mode, size_t clients, size_t first_prompt);
-  Status CheckAnswers(const LoadRecord& record, const std::string& where);
+  // The figures of a round. Its answers are kept to be checked when all rounds are over: judging a
+  // difference takes forwards of its own.
+  LoadFigures Count(LoadRecord record, const std::string& where, size_t round);
+  Status CheckAnswers();
   Status MeasureClosed(int32_t concurrency, LoadReport& report);
   Status MeasureOpen(LoadReport& report);
   Status MeasureFlood(LoadReport& report);
-  Result<LoadFigures> Quiet(const ModeTenants& mode, size_t flood);
+  Result<LoadFigures> Quiet(const ModeTenants& mode, size_t flood, size_t round);
   // Every mode once in each round, in an order that turns with the rounds.
   template <typename Point, typename Round>
   Status InTurns(std::vector<Point>& points, Round run_round);
@@ -82,8 +84,9 @@ class LoadBench {
   std::unique_ptr<RuntimeManager> manager_;
   std::vector<ModeTenants> modes_;
   std::vector<LoadPrompt> prompts_;
-  std::vector<GenerateRequest> requests_;   // of each prompt
-  std::unique_ptr<AnswerChecker> checker_;  // null: nothing is compared
+  std::vector<GenerateRequest> requests_;                      // of each prompt
+  std::unique_ptr<AnswerChecker> checker_;                     // null: nothing is compared
+  std::vector<std::pair<std::string, LoadRecord>> unchecked_;  // by the name of the load
 };
 
 Result<std::unique_ptr<LoadBench>> LoadBench::Open(const LoadFlags& flags,
@@ -218,8 +221,20 @@ Status LoadBench::WarmUp(const ModeTenants& mode, size_t clients, size_t first_p
   return RunClosedLoad(load).status();
 }
 
-Status LoadBench::CheckAnswers(const LoadRecord& record, const std::string& where) {
-  return checker_ ? checker_->Check(record, where) : OkStatus();
+LoadFigures LoadBench::Count(LoadRecord record, const std::string& where, size_t round) {
+  LoadFigures figures = FiguresOf(record, TenantCount());
+  Note(fmt::format("{}, round {} of {}: {:.1f} tok/s", where, round + 1, flags_.repeat,
+                   figures.tokens_per_second));
+  if (checker_) unchecked_.emplace_back(where, std::move(record));
+  return figures;
+}
+
+Status LoadBench::CheckAnswers() {
+  if (checker_) Note("the answers' tokens");
+  for (const auto& [where, record] : unchecked_) {
+    FORETOKEN_RETURN_IF_ERROR(checker_->Check(record, where));
+  }
+  return OkStatus();
 }
 
 template <typename Point, typename Round>
@@ -246,13 +261,8 @@ Status LoadBench::MeasureClosed(int32_t concurrency, LoadReport& report) {
   }
   const auto run_round = [&](const ModeTenants& mode, size_t round) -> Result<LoadFigures> {
     load.clients = Clients(mode, clients);
-    FORETOKEN_ASSIGN_OR_RETURN(const LoadRecord record, RunClosedLoad(load));
-    LoadFigures figures = FiguresOf(record, TenantCount());
-    const std::string where = fmt::format("{} clients {}", concurrency, mode.name);
-    Note(fmt::format("{}, round {} of {}: {:.1f} tok/s", where, round + 1, flags_.repeat,
-                     figures.tokens_per_second));
-    FORETOKEN_RETURN_IF_ERROR(CheckAnswers(record, where));
-    return figures;
+    FORETOKEN_ASSIGN_OR_RETURN(LoadRecord record, RunClosedLoad(load));
+    return Count(std::move(record), fmt::format("{} clients {}", concurrency, mode.name), round);
   };
   FORETOKEN_RETURN_IF_ERROR(InTurns(points, run_round));
   for (LoadPoint& point : points) report.points.push_back(std::move(point));
@@ -273,33 +283,24 @@ Status LoadBench::MeasureOpen(LoadReport& report) {
     load.senders = Clients(mode, TenantCount());
     // The modes of a round meet the same arrivals, each round others.
     load.due_ms = PoissonArrivals(flags_.rate, load.queue.size(), seed + round);
-    FORETOKEN_ASSIGN_OR_RETURN(const LoadRecord record, RunOpenLoad(load));
-    LoadFigures figures = FiguresOf(record, TenantCount());
-    const std::string where = fmt::format("{:g}/s {}", flags_.rate, mode.name);
-    Note(fmt::format("{}, round {} of {}: {:.1f} tok/s", where, round + 1, flags_.repeat,
-                     figures.tokens_per_second));
-    FORETOKEN_RETURN_IF_ERROR(CheckAnswers(record, where));
-    return figures;
+    FORETOKEN_ASSIGN_OR_RETURN(LoadRecord record, RunOpenLoad(load));
+    return Count(std::move(record), fmt::format("{:g}/s {}", flags_.rate, mode.name), round);
   };
   FORETOKEN_RETURN_IF_ERROR(InTurns(points, run_round));
   report.points = std::move(points);
   return OkStatus();
 }
 
-Result<LoadFigures> LoadBench::Quiet(const ModeTenants& mode, size_t flood) {
+Result<LoadFigures> LoadBench::Quiet(const ModeTenants& mode, size_t flood, size_t round) {
   ClosedLoad load;
   load.requests = requests_;
   load.clients = {{mode.tenants[kQuiet].get(), kQuiet}};
   load.queue = Queue(0, requests_each_);
   load.flood.assign(flood, {mode.tenants[kOther].get(), kOther});
   load.flood_queue = Queue(requests_each_, static_cast<size_t>(flags_.flood));
-  FORETOKEN_ASSIGN_OR_RETURN(const LoadRecord record, RunClosedLoad(load));
-  const std::string where = fmt::format("beside {} requests, {}", flood, mode.name);
-  FORETOKEN_RETURN_IF_ERROR(CheckAnswers(record, where));
+  FORETOKEN_ASSIGN_OR_RETURN(LoadRecord record, RunClosedLoad(load));
   LoadFigures figures = FiguresOf(OnlyTenant(record, kQuiet), TenantCount());
-  Note(fmt::format("{}: first token {:.0f} ms, {:.1f} ms a token", where,
-                   Percentile(figures.latency.ttft_ms, 0.5),
-                   Percentile(figures.latency.tpot_ms, 0.5)));
+  Count(std::move(record), fmt::format("beside {} {}", flood, mode.name), round);
   return figures;
 }
 
@@ -314,7 +315,8 @@ Status LoadBench::MeasureFlood(LoadReport& report) {
     for (const bool beside_one : {one_first, !one_first}) {
       const size_t flood = beside_one ? 1 : static_cast<size_t>(flags_.flood);
       FORETOKEN_ASSIGN_OR_RETURN(
-          (beside_one ? figures.quiet_beside_one : figures.quiet_beside_flood), Quiet(mode, flood));
+          (beside_one ? figures.quiet_beside_one : figures.quiet_beside_flood),
+          Quiet(mode, flood, round));
     }
     return figures;
   };
@@ -365,6 +367,7 @@ Result<LoadReport> LoadBench::Measure() {
   if (flags_.ceiling) {
     FORETOKEN_ASSIGN_OR_RETURN(report.costs, MeasureCosts());
   }
+  FORETOKEN_RETURN_IF_ERROR(CheckAnswers());
   if (checker_) {
     report.check = checker_->check();
   } else {
