@@ -369,6 +369,12 @@ bool DraftBudget::TryClass(std::span<const BudgetSequence> sequences, bool known
         for (size_t depth = 1; depth < tokens; ++depth) tried += option.survival[depth - 1];
       }
       if (longest < length) break;
+      // What is tried comes on top of the plan: the step may have no room for both.
+      size_t positions = 0;
+      for (const PlannedDraft& planned : trial_plan_.drafts) {
+        positions += static_cast<size_t>(planned.tokens);
+      }
+      if (positions >= costs_.target.size()) break;
       search_.Price(costs_, options_, PositionSearch::View::kExpected, trial_plan_);
       const double risk = std::max(trial_plan_.risk_us - plan_.risk_us, 0.0);
       const double score = tried / (tried + kHalfKnownTokens) / (risk + 0.05 * pending_.plain_us);

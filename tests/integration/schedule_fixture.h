@@ -138,7 +138,7 @@ std::vector<std::string> Play(const Schedule& schedule, Totals& totals);
 #if defined(FORETOKEN_THREAD_SANITIZER)
 inline constexpr int32_t kSlowness = 8;
 #elif defined(FORETOKEN_ADDRESS_SANITIZER)
-inline constexpr int32_t kSlowness = 2;
+inline constexpr int32_t kSlowness = 3;
 #else
 inline constexpr int32_t kSlowness = 1;
 #endif
