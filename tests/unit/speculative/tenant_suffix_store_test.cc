@@ -36,14 +36,15 @@ constexpr bool kCountsHeap = false;
 constexpr bool kCountsHeap = true;
 }  // namespace
 
-void* operator new(size_t size) {
+// Not inlined: GCC would take the malloc that it then sees for one that delete must not free.
+[[gnu::noinline]] void* operator new(size_t size) {
   void* pointer = std::malloc(size);  // NOLINT: it is what operator new is made of
   if (pointer == nullptr) std::abort();
   heap_bytes += malloc_usable_size(pointer) + sizeof(size_t);
   return pointer;
 }
 
-void operator delete(void* pointer) noexcept {
+[[gnu::noinline]] void operator delete(void* pointer) noexcept {
   if (pointer != nullptr) heap_bytes -= malloc_usable_size(pointer) + sizeof(size_t);
   std::free(pointer);  // NOLINT
 }
