@@ -22,10 +22,19 @@ struct SavedState {
   Reservation reservation;  // of the bytes
 };
 
+// `start` and so many milliseconds; the end of time where that is beyond it.
+inline std::chrono::steady_clock::time_point AddMilliseconds(
+    std::chrono::steady_clock::time_point start, int64_t milliseconds) {
+  constexpr auto kEnd = std::chrono::steady_clock::time_point::max();
+  const auto most = std::chrono::duration_cast<std::chrono::milliseconds>(kEnd - start).count();
+  return milliseconds >= most ? kEnd : start + std::chrono::milliseconds(milliseconds);
+}
+
 // A request in an engine, from submission to its last event. It waits without a decoder, runs with
 // one, and is paused with one whose target cache is empty. Plain data; engine's thread.
 struct ActiveRequest {
   using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::seconds kLongStall{1};
 
   ActiveRequest(EngineRequest r, const Vocabulary& vocabulary,
                 std::shared_ptr<StreamChannel> channel)
@@ -35,6 +44,10 @@ struct ActiveRequest {
   const AdapterPtr& adapter() const { return request.adapter; }
   Session& session() { return decoder->session(); }
   CachedSequence& cache() { return decoder->target().cache(); }
+  // Its reader has let it wait for so long that what it holds is for others who need it.
+  bool IsStalled(Clock::time_point now) const {
+    return stalled_since && now >= *stalled_since + kLongStall;
+  }
 
   const EngineRequest request;
   EventSink sink;
@@ -47,7 +60,7 @@ struct ActiveRequest {
   std::optional<Clock::time_point> stalled_since;
   std::optional<SavedState> saved;
   int32_t reused_prompt_tokens = 0;
-  int64_t last_step = 0;  // that it took part in
+  int64_t last_step = 0;      // that it took part in; at first the one before it was admitted
   int32_t starved_steps = 0;  // in a row, in which the back end had no room for it
   // A forward that it shared failed, and nobody knows whose fault that was: it runs alone until it
   // has committed a token.

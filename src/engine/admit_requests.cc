@@ -113,14 +113,13 @@ Outcome TryAdmit(EngineState& state, TenantQueue& queue, size_t index) {
   if (!sequence.ok()) return Outcome::kNoRoom;
   const int32_t shared = sequence->length();
   const auto prompt_tokens = static_cast<int32_t>(request.request.prompt.size());
-  const int32_t growth = kGrowthCells * static_cast<int32_t>(state.running.size());
-  const bool fits = EvictForCells(state, prompt_tokens - shared + PromisedCells(state) + growth);
-  if (!fits && !state.running.empty()) return Outcome::kNoRoom;
+  if (!MakeRoomForWaiting(state, prompt_tokens - shared)) return Outcome::kNoRoom;
 
   RequestPtr admitted = std::move(queue.waiting[index]);
   queue.waiting.erase(queue.waiting.begin() + static_cast<std::ptrdiff_t>(index));
   ++queue.running;
   admitted->admitted = ActiveRequest::Clock::now();
+  admitted->last_step = state.step;
   admitted->decoder.emplace(NewDecoder(state, admitted->request));
   const Status begun =
       admitted->decoder->Begin(admitted->request.prompt, admitted->request.options.max_tokens);

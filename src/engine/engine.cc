@@ -9,7 +9,9 @@
 #include <fmt/format.h>
 
 #include "base/cpu_count.h"
+#include "base/log.h"
 #include "base/macros.h"
+#include "engine/adapter_turn.h"
 #include "engine/finish_request.h"
 #include "engine/run_step.h"
 #include "model/device_arbiter.h"
@@ -110,7 +112,7 @@ Result<std::shared_ptr<StreamChannel>> Engine::Submit(EngineRequest request) {
           std::move(request), target_->vocabulary(), channel));
   (*active)->submitted = ActiveRequest::Clock::now();
   if (const int64_t deadline_ms = (*active)->request.options.deadline_ms; deadline_ms > 0) {
-    (*active)->deadline = (*active)->submitted + std::chrono::milliseconds(deadline_ms);
+    (*active)->deadline = AddMilliseconds((*active)->submitted, deadline_ms);
   }
   // std::function wants what it holds to be copyable.
   if (!mailbox_->Post([active](EngineState& state) { AddRequest(state, std::move(*active)); })) {
@@ -127,6 +129,10 @@ void Engine::ForgetTenant(TenantKey tenant) {
     state.prefixes.EvictTenant(tenant);
     state.fairness.Forget(tenant);
     state.metrics.RemoveTenant(tenant);
+    // Its adapters go with it. One that cannot be taken out stays until another is put in.
+    if (const Status base = UseAdapter(state, nullptr); !base.ok()) {
+      Log(LogLevel::kWarning, "an adapter stays in use: " + base.ToString());
+    }
     done->set_value();
   });
   if (posted) forgotten.wait();

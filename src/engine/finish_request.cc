@@ -92,13 +92,17 @@ std::optional<Status> Overdue(const EngineState& state, ActiveRequest& request,
   }
   if (!request.stalled_since) request.stalled_since = now;
   const int64_t patience_ms = state.options.runtime.slow_reader_ms;
-  const Clock::time_point end = *request.stalled_since + std::chrono::milliseconds(patience_ms);
+  const Clock::time_point end = AddMilliseconds(*request.stalled_since, patience_ms);
   if (now >= end) {
     return CancelledError(fmt::format(
         "cancelled: the reader took no event for {} ms and the stream's buffer is full",
         patience_ms));
   }
   next = std::min(next, end);
+  // By then others may have what it holds.
+  if (!request.IsStalled(now)) {
+    next = std::min(next, *request.stalled_since + ActiveRequest::kLongStall);
+  }
   return std::nullopt;
 }
 

@@ -1,10 +1,18 @@
 #include "engine/kv_room.h"
 
 #include <algorithm>
+#include <functional>
+#include <optional>
+#include <span>
 #include <utility>
 
 namespace foretoken {
 namespace {
+
+using Clock = ActiveRequest::Clock;
+
+// What each running request is expected to grow by before another one is let in.
+constexpr int32_t kGrowthCells = 32;
 
 // Saves the cached tokens of a request. Without a saved state it will compute them again.
 void SaveState(EngineState& state, ActiveRequest& request) {
@@ -19,29 +27,47 @@ void SaveState(EngineState& state, ActiveRequest& request) {
                              .reservation = std::move(*reservation)};
 }
 
-// False when there is no saved state, or it cannot be had back.
+// Gives a paused request its sequence again: with the saved state, or empty where there is none or
+// it cannot be had back. Whether it was.
 bool RestoreState(EngineState& state, ActiveRequest& request) {
-  if (!request.saved) return false;
-  const SavedState saved = std::move(*request.saved);
-  request.saved.reset();
+  const std::optional<SavedState> saved = std::exchange(request.saved, std::nullopt);
   auto sequence = state.sequences.Acquire();
-  if (!sequence.ok() || !sequence->Restore(saved.bytes, saved.tokens).ok()) return false;
+  if (!sequence.ok()) return false;
+  const bool restored = saved && sequence->Restore(saved->bytes, saved->tokens).ok();
+  const std::span<const TokenId> tokens = request.session().tokens;
   request.cache().Adopt(std::move(*sequence),
-                        std::span(request.session().tokens).first(
-                            static_cast<size_t>(saved.tokens)));
-  return true;
+                        tokens.first(restored ? static_cast<size_t>(saved->tokens) : 0));
+  return restored;
 }
 
-// Cells that a paused request takes when it comes back.
-int32_t CellsToResume(const ActiveRequest& request) {
-  return static_cast<int32_t>(request.decoder->session().tokens.size());
+// Pauses the youngest of the running requests that `may_be` is true of. False when there is none.
+template <typename Predicate>
+bool PauseYoungest(EngineState& state, const Predicate& may_be) {
+  std::optional<size_t> youngest;
+  for (size_t i = 0; i < state.running.size(); ++i) {
+    if (may_be(*state.running[i]) &&
+        (!youngest || state.running[i]->arrival > state.running[*youngest]->arrival)) {
+      youngest = i;
+    }
+  }
+  if (youngest) PauseRequest(state, *youngest);
+  return youngest.has_value();
+}
+
+bool PauseYoungestStalled(EngineState& state, Clock::time_point now) {
+  return PauseYoungest(state, [now](const ActiveRequest& r) { return r.IsStalled(now); });
 }
 
 }  // namespace
 
+int32_t AvailableCells(const EngineState& state) {
+  return state.sequences.free_cells() + state.prefixes.ExclusiveCells();
+}
+
 bool EvictForCells(EngineState& state, int32_t cells) {
-  while (state.sequences.free_cells() < cells) {
-    if (!state.prefixes.EvictLeastRecentlyUsed()) return false;
+  if (state.sequences.free_cells() >= cells) return true;
+  if (AvailableCells(state) < cells) return false;
+  while (state.sequences.free_cells() < cells && state.prefixes.EvictLeastRecentlyUsed()) {
   }
   return true;
 }
@@ -54,15 +80,27 @@ bool EvictForSequence(EngineState& state) {
 }
 
 bool MakeRoomForRunning(EngineState& state, int32_t cells) {
+  const auto can_go_on = [](const ActiveRequest& r) { return r.sink.channel().HasRoom(); };
+  const Clock::time_point now = Clock::now();
   while (!EvictForCells(state, cells)) {
-    if (state.running.size() < 2) return false;
-    const auto youngest =
-        std::max_element(state.running.begin(), state.running.end(),
-                         [](const RequestPtr& a, const RequestPtr& b) {
-                           return a->arrival < b->arrival;
-                         });
-    PauseRequest(state, static_cast<size_t>(youngest - state.running.begin()));
+    if (PauseYoungestStalled(state, now)) continue;
+    const auto going_on = std::count_if(state.running.begin(), state.running.end(),
+                                        [&](const RequestPtr& r) { return can_go_on(*r); });
+    const bool paused = going_on > 1 ? PauseYoungest(state, can_go_on)
+                                     : PauseYoungest(state, std::not_fn(can_go_on));
+    if (!paused) return false;
   }
+  return true;
+}
+
+bool MakeRoomForWaiting(EngineState& state, int32_t cells) {
+  const Clock::time_point now = Clock::now();
+  while (!state.running.empty()) {
+    const int32_t growth = kGrowthCells * static_cast<int32_t>(state.running.size());
+    if (EvictForCells(state, cells + growth + PromisedCells(state))) return true;
+    if (!PauseYoungestStalled(state, now)) return false;
+  }
+  EvictForCells(state, std::min(cells, AvailableCells(state)));
   return true;
 }
 
@@ -83,20 +121,23 @@ void PauseRequest(EngineState& state, size_t running_index) {
 }
 
 bool ResumePaused(EngineState& state) {
-  while (!state.paused.empty()) {
-    const int32_t growth = kGrowthCells * static_cast<int32_t>(state.running.size());
-    const int32_t wanted =
-        CellsToResume(*state.paused.front()) + growth + PromisedCells(state);
-    // A request that runs alone gets whatever there is: one always goes on.
+  const auto next = [&state] {
+    return std::find_if(state.paused.begin(), state.paused.end(),
+                        [](const RequestPtr& r) { return r->sink.channel().HasRoom(); });
+  };
+  for (auto place = next(); place != state.paused.end(); place = next()) {
+    const ActiveRequest* oldest = place->get();
     if (!state.running.empty() &&
-        (static_cast<int32_t>(state.running.size()) >= state.options.runtime.max_running ||
-         !EvictForCells(state, wanted))) {
+        static_cast<int32_t>(state.running.size()) >= state.options.runtime.max_running) {
       return false;
     }
-    if (state.running.empty()) EvictForCells(state, CellsToResume(*state.paused.front()));
-    if (!EvictForSequence(state)) return false;
-    RequestPtr request = std::move(state.paused.front());
-    state.paused.erase(state.paused.begin());
+    const auto tokens = static_cast<int32_t>(oldest->decoder->session().tokens.size());
+    if (!MakeRoomForWaiting(state, tokens) || !EvictForSequence(state)) return false;
+    // Others may have been paused for it.
+    place = std::find_if(state.paused.begin(), state.paused.end(),
+                         [oldest](const RequestPtr& r) { return r.get() == oldest; });
+    RequestPtr request = std::move(*place);
+    state.paused.erase(place);
     const bool restored = RestoreState(state, *request);
     state.metrics.RecordResumed(request->tenant(), restored);
     TenantQueue& queue = state.tenants.at(request->tenant());

@@ -118,6 +118,13 @@ void NoteWhoCanGoOn(EngineState& state, const Requests& ready) {
   }
 }
 
+// One that may have made a shared forward fail runs alone.
+void KeepSuspect(Requests& ready) {
+  const auto suspect = std::find_if(ready.begin(), ready.end(),
+                                    [](const ActiveRequest* r) { return r->is_suspect; });
+  if (suspect != ready.end()) ready = {*suspect};
+}
+
 // Cells that a step of these requests can make use of.
 int32_t CellsWanted(const Requests& requests, int32_t max_batch_rows) {
   int32_t cells = 0;
@@ -138,18 +145,18 @@ StepPlan PlanStep(EngineState& state) {
     for (const RequestPtr& request : state.running) {
       if (request->sink.channel().HasRoom()) ready.push_back(request.get());
     }
-    const auto suspect = std::find_if(ready.begin(), ready.end(),
-                                      [](const ActiveRequest* r) { return r->is_suspect; });
-    if (suspect != ready.end()) ready = {*suspect};
   };
   collect();
   NoteWhoCanGoOn(state, ready);
+  KeepSuspect(ready);
   if (ready.empty()) return plan;
   // One cell for each request that runs; pausing changes who does.
   MakeRoomForRunning(state, static_cast<int32_t>(ready.size()));
   collect();
+  KeepSuspect(ready);
   // Prompts and drafts take what can be had without pausing anyone.
-  EvictForCells(state, CellsWanted(ready, limits.max_batch_rows));
+  EvictForCells(state,
+                std::min(CellsWanted(ready, limits.max_batch_rows), AvailableCells(state)));
   plan.adapter = ChooseAdapter(state, ready);
   std::erase_if(ready, [&](const ActiveRequest* r) { return r->adapter() != plan.adapter; });
 

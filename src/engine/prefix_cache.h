@@ -21,8 +21,8 @@ struct CachedPrefix {
   Sequence sequence;
   std::vector<TokenId> tokens;  // committed ones; exactly what is cached
   TenantKey tenant{};
-  // What the cells were computed with: an adapter's content and scale, not a tenant's name for it.
-  // Empty: the model alone.
+  // What the cells were computed with: an adapter, by its tenant's name for it. Empty: the model
+  // alone, as for all that is public.
   std::string adapter;
   bool is_public = false;  // the operator's: every tenant may share it
 };

@@ -19,10 +19,15 @@ using Clock = Mailbox::Clock;
 // Tokens of prompts that draft models may catch up on in one step, in all.
 constexpr int32_t kMaxCatchUpRows = 64;
 
-void DropIdleTenants(EngineState& state) {
+// Tells the metrics what each tenant has, and drops those that have nothing.
+void UpdateTenants(EngineState& state) {
   std::erase_if(state.tenants, [&](const auto& entry) {
-    if (entry.second.has_work()) return false;
-    state.fairness.Leave(entry.first);
+    const auto& [key, queue] = entry;
+    state.metrics.SetOccupancy(key, {.queued = static_cast<int32_t>(queue.waiting.size()),
+                                     .running = queue.running,
+                                     .paused = queue.paused});
+    if (queue.has_work()) return false;
+    state.fairness.Leave(key);
     return true;
   });
 }
@@ -72,14 +77,12 @@ void AddRequest(EngineState& state, RequestPtr request) {
 }
 
 std::optional<Clock::time_point> RunStep(EngineState& state) {
-  const Clock::time_point next_overdue = EndOverdueRequests(state, Clock::now());
-  AdmitRequests(state);
-  DropIdleTenants(state);
   StepTimes times{.plan_start = Clock::now()};
+  const Clock::time_point next_overdue = EndOverdueRequests(state, times.plan_start);
+  AdmitRequests(state);
+  UpdateTenants(state);
   const StepPlan plan = PlanStep(state);
-  if (plan.requests.empty()) {
-    return next_overdue;
-  }
+  if (plan.requests.empty()) return next_overdue;
   ++state.step;
   std::vector<RoundEntry> entries = EntriesOf(plan);
   RoundReport report;
@@ -91,7 +94,7 @@ std::optional<Clock::time_point> RunStep(EngineState& state) {
   }
   times.round_end = Clock::now();
   SettleStep(state, plan, entries, report, times);
-  DropIdleTenants(state);
+  UpdateTenants(state);
   return std::nullopt;
 }
 

@@ -41,7 +41,7 @@ bool MayTryAgain(EngineState& state, ActiveRequest& request, const Status& failu
     return true;
   }
   if (failure.code() != StatusCode::kResourceExhausted) return false;
-  EvictForCells(state, state.backend.description().cache_tokens);
+  EvictForCells(state, AvailableCells(state));
   return ++request.starved_steps < kMaxStarvedSteps;
 }
 
@@ -131,11 +131,6 @@ void RecordStep(EngineState& state, std::span<const RoundEntry> entries, const R
                .used = state.sequences.used_cells(),
                .cached = state.prefixes.ExclusiveCells()};
   state.metrics.RecordStep(record);
-  for (const auto& [key, queue] : state.tenants) {
-    state.metrics.SetOccupancy(key, {.queued = static_cast<int32_t>(queue.waiting.size()),
-                                     .running = queue.running,
-                                     .paused = queue.paused});
-  }
 }
 
 }  // namespace

@@ -38,17 +38,15 @@ class PrefixCacheTest : public testing::Test {
         model_(NewFakeModel({.context_tokens = kCells}, control_)),
         backend_(model_->NewBackend({.max_sequences = 32}).value()),
         pool_(*backend_),
-        ledger_("KV cells", kCells),
-        cache_(ledger_) {}
+        cache_(pool_) {}
 
   CachedPrefix Run(const Plan& plan) {
     CachedPrefix prefix{.sequence = pool_.Acquire().value(),
-                        .lease = ledger_.NewLease(),
                         .tokens = plan.tokens,
                         .tenant = plan.tenant,
                         .adapter = plan.adapter,
                         .is_public = plan.is_public};
-    EXPECT_TRUE(prefix.lease.Grow(static_cast<int32_t>(plan.tokens.size())).ok());
+    EXPECT_TRUE(prefix.sequence.Grow(static_cast<int32_t>(plan.tokens.size())).ok());
     std::vector<BatchRow> rows;
     for (const TokenId token : plan.tokens) {
       rows.push_back({.token = token,
@@ -69,7 +67,6 @@ class PrefixCacheTest : public testing::Test {
   std::shared_ptr<LoadedModel> model_;
   std::unique_ptr<ModelBackend> backend_;
   SequencePool pool_;
-  KvLedger ledger_;
   PrefixCache cache_;
 };
 
@@ -144,7 +141,7 @@ TEST_F(PrefixCacheTest, EvictsTheLeastRecentlyUsedAndPublicOnesLast) {
   EXPECT_FALSE(cache_.EvictLeastRecentlyUsed());
   EXPECT_EQ(cache_.size(), 0U);
   EXPECT_EQ(control_->cells_in_use, 0);
-  EXPECT_EQ(ledger_.used(), 0);
+  EXPECT_EQ(pool_.used_cells(), 0);
   EXPECT_EQ(pool_.used(), 0);
 }
 
@@ -154,7 +151,7 @@ TEST_F(PrefixCacheTest, TakingHandsOutTheSequence) {
     std::optional<CachedPrefix> taken = cache_.Take(id);
     ASSERT_TRUE(taken.has_value());
     EXPECT_EQ(taken->tokens, (Tokens{1, 2, 3}));
-    EXPECT_EQ(taken->lease.length(), 3);
+    EXPECT_EQ(taken->sequence.length(), 3);
     EXPECT_TRUE(taken->sequence.valid());
     EXPECT_EQ(cache_.size(), 0U);
     EXPECT_FALSE(cache_.Take(id).has_value());
@@ -166,13 +163,15 @@ TEST_F(PrefixCacheTest, TakingHandsOutTheSequence) {
 TEST_F(PrefixCacheTest, CountsTheCellsThatOnlyItHolds) {
   const CachedPrefixId id = Insert({{1, 2, 3, 4}});
   EXPECT_EQ(cache_.ExclusiveCells(), 4);
-  KvLease running = cache_.Find(id)->lease.Fork(3);
+  Sequence running = cache_.Find(id)->sequence.Fork(3).value();
   EXPECT_EQ(cache_.ExclusiveCells(), 1);
   // A second entry that shares with the first only: together they hold all of it.
-  CachedPrefix sibling = Run({{1, 2, 3}});
-  sibling.tokens.push_back(5);
-  sibling.lease = cache_.Find(id)->lease.Fork(3);
-  ASSERT_TRUE(sibling.lease.Grow(1).ok());
+  CachedPrefix sibling{.sequence = cache_.Find(id)->sequence.Fork(3).value(),
+                       .tokens = {1, 2, 3, 5},
+                       .tenant = kA,
+                       .adapter = "",
+                       .is_public = false};
+  ASSERT_TRUE(sibling.sequence.Grow(1).ok());
   cache_.Insert(std::move(sibling));
   EXPECT_EQ(cache_.ExclusiveCells(), 2);
   running.Reset();
@@ -321,7 +320,7 @@ class PrefixCacheModelTest : public PrefixCacheTest {
     ASSERT_EQ(cache_.size(), entries_.size());
     ASSERT_EQ(cache_.ExclusiveCells(), static_cast<int32_t>(cells));
     ASSERT_EQ(control_->cells_in_use, static_cast<int32_t>(cells));
-    ASSERT_EQ(ledger_.used(), static_cast<int32_t>(cells));
+    ASSERT_EQ(pool_.used_cells(), static_cast<int32_t>(cells));
     ASSERT_EQ(pool_.used(), static_cast<int32_t>(entries_.size()));
   }
 

@@ -2,10 +2,11 @@
 
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 
 namespace foretoken {
 namespace {
@@ -16,73 +17,108 @@ TokensEvent Text(std::string text) {
   return event;
 }
 
-TEST(StreamChannelTest, DeliversInOrderAndThenNothing) {
-  StreamChannel channel(4);
-  EXPECT_TRUE(channel.Start());
-  EXPECT_TRUE(channel.Push(Text("a")));
-  EXPECT_TRUE(channel.Push(Text("b")));
-  channel.Finish({});
-  EXPECT_EQ(std::get<TokensEvent>(*channel.Next()).text, "a");
-  EXPECT_EQ(std::get<TokensEvent>(*channel.Next()).text, "b");
-  EXPECT_TRUE(std::holds_alternative<FinishedEvent>(*channel.Next()));
-  EXPECT_FALSE(channel.Next().has_value());
-  EXPECT_FALSE(channel.Push(Text("late")));
+class StreamChannelTest : public testing::Test {
+ protected:
+  std::shared_ptr<StreamChannel> NewChannel(size_t capacity) {
+    return std::make_shared<StreamChannel>(capacity, mailbox_);
+  }
+  // The engine was woken since the last question. Waits for it.
+  void ExpectWoken() { EXPECT_TRUE(mailbox_->Take(Mailbox::Clock::time_point::max()).empty()); }
+  // It was not: the wait goes on to a command that comes later.
+  void ExpectNotWoken() {
+    std::thread poster([this] { mailbox_->Post([](EngineState&) {}); });
+    EXPECT_EQ(mailbox_->Take(Mailbox::Clock::time_point::max()).size(), 1u);
+    poster.join();
+  }
+
+  std::shared_ptr<Mailbox> mailbox_ = std::make_shared<Mailbox>();
+};
+
+TEST_F(StreamChannelTest, DeliversInOrderAndThenNothing) {
+  const auto channel = NewChannel(4);
+  channel->Push(Text("a"));
+  channel->Push(Text("b"));
+  channel->Finish({});
+  channel->Push(Text("late"));
+  channel->Finish({});
+  EXPECT_EQ(std::get<TokensEvent>(*channel->Next()).text, "a");
+  EXPECT_EQ(std::get<TokensEvent>(*channel->Next()).text, "b");
+  EXPECT_TRUE(std::holds_alternative<FinishedEvent>(*channel->Next()));
+  EXPECT_FALSE(channel->Next().has_value());
 }
 
-TEST(StreamChannelTest, AFullChannelMakesTheProducerWait) {
-  StreamChannel channel(1);
-  channel.Start();
-  std::atomic<int> pushed{0};
+TEST_F(StreamChannelTest, SaysWhenItIsFullAndTakesTheEndAllTheSame) {
+  const auto channel = NewChannel(2);
+  EXPECT_TRUE(channel->HasRoom());
+  channel->Push(Text("a"));
+  EXPECT_TRUE(channel->HasRoom());
+  channel->Push(Text("b"));
+  EXPECT_FALSE(channel->HasRoom());
+  channel->Finish({});
+  EXPECT_EQ(std::get<TokensEvent>(*channel->Next()).text, "a");
+  EXPECT_EQ(std::get<TokensEvent>(*channel->Next()).text, "b");
+  EXPECT_TRUE(std::holds_alternative<FinishedEvent>(*channel->Next()));
+}
+
+TEST_F(StreamChannelTest, ReadingFromAFullOneWakesTheEngine) {
+  const auto channel = NewChannel(2);
+  channel->Push(Text("a"));
+  ASSERT_TRUE(channel->Next().has_value());
+  ExpectNotWoken();  // it waited for nothing
+  channel->Push(Text("b"));
+  channel->Push(Text("c"));
+  ASSERT_TRUE(channel->Next().has_value());
+  EXPECT_TRUE(channel->HasRoom());
+  ExpectWoken();
+}
+
+TEST_F(StreamChannelTest, AReaderWaitsForWhatComes) {
+  const auto channel = NewChannel(1);
   std::thread producer([&] {
     for (int i = 0; i < 100; ++i) {
-      EXPECT_TRUE(channel.Push(Text("x")));
-      ++pushed;
+      while (!channel->HasRoom()) mailbox_->Take(Mailbox::Clock::time_point::max());
+      channel->Push(Text(std::to_string(i)));
     }
-    channel.Finish({});
+    channel->Finish({});
   });
-  for (int read = 0; read < 100; ++read) {
-    ASSERT_TRUE(channel.Next().has_value());
-    // One event may be queued and one push may be returning.
-    EXPECT_LE(pushed, read + 2);
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(std::get<TokensEvent>(*channel->Next()).text, std::to_string(i));
   }
+  EXPECT_TRUE(std::holds_alternative<FinishedEvent>(*channel->Next()));
   producer.join();
-  EXPECT_TRUE(std::holds_alternative<FinishedEvent>(*channel.Next()));
 }
 
-TEST(StreamChannelTest, CancelFreesAWaitingProducerAndTheEndStillArrives) {
-  auto channel = std::make_shared<StreamChannel>(1);
-  channel->Start();
-  EXPECT_TRUE(channel->Push(Text("kept")));
-  std::thread producer([channel] {
-    EXPECT_FALSE(channel->Push(Text("waits for room")));
-    FinishedEvent event;
-    event.reason = FinishReason::kCancelled;
-    channel->Finish(event);
-  });
-  auto stream = NewChannelStream(channel);
-  stream->Cancel();
-  producer.join();
-  bool finished = false;
-  while (auto event = stream->Next()) finished |= std::holds_alternative<FinishedEvent>(*event);
-  EXPECT_TRUE(finished);
+TEST_F(StreamChannelTest, ACancelledStreamGetsWhatWasCommittedAndItsEnd) {
+  const auto channel = NewChannel(1);
+  channel->Push(Text("a"));
+  EXPECT_FALSE(channel->cancelled());
+  channel->Cancel();
+  EXPECT_TRUE(channel->cancelled());
+  ExpectWoken();
+  channel->Cancel();
+  ExpectNotWoken();  // the second says nothing new
+  channel->Push(Text("b"));
+  channel->Finish({.status = CancelledError("x"), .reason = FinishReason::kCancelled});
+  const GenerationResult result = Collect(*NewChannelStream(channel));
+  EXPECT_EQ(result.text, "ab");
+  EXPECT_EQ(result.finish.reason, FinishReason::kCancelled);
+  EXPECT_FALSE(channel->Next().has_value());
 }
 
-TEST(StreamChannelTest, CancelBeforeTheStartFinishesAtOnce) {
-  StreamChannel channel(1);
-  channel.Cancel();
-  const auto event = channel.Next();
-  ASSERT_TRUE(event.has_value());
-  EXPECT_EQ(std::get<FinishedEvent>(*event).reason, FinishReason::kCancelled);
-  EXPECT_FALSE(channel.Start());
-  channel.Finish({});
-  EXPECT_FALSE(channel.Next().has_value());
-}
-
-TEST(StreamChannelTest, DroppingTheStreamCancels) {
-  auto channel = std::make_shared<StreamChannel>(1);
-  channel->Start();
+TEST_F(StreamChannelTest, DroppingTheStreamCancels) {
+  const auto channel = NewChannel(1);
   NewChannelStream(channel).reset();
   EXPECT_TRUE(channel->cancelled());
+}
+
+TEST_F(StreamChannelTest, AStreamOutlivesTheEngine) {
+  const auto channel = NewChannel(1);
+  auto stream = NewChannelStream(channel);
+  channel->Push(Text("a"));
+  channel->Finish({});
+  mailbox_->Close();
+  mailbox_.reset();
+  EXPECT_EQ(Collect(*stream).text, "a");
 }
 
 }  // namespace
