@@ -75,8 +75,7 @@ Status Validate(const GenerateOptions& o) {
   if (o.logprobs) {
     check.Range("logprobs", *o.logprobs, *o.logprobs >= 0 && *o.logprobs <= 20, "between 0 and 20");
   }
-  check
-      .Range("deadline_ms", o.deadline_ms, o.deadline_ms >= 0, "0 (none) or more")
+  check.Range("deadline_ms", o.deadline_ms, o.deadline_ms >= 0, "0 (none) or more")
       .Also(Validate(o.sampling));
   if (o.speculation) check.Also(Validate(*o.speculation));
   return check.Take();

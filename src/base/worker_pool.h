@@ -24,7 +24,8 @@ class WorkerPool {
   WorkerPool& operator=(const WorkerPool&) = delete;
 
   // Runs body(0) .. body(count - 1), each once, in no particular order or thread.
-  void ParallelFor(size_t count, const std::function<void(size_t)>& body) FORETOKEN_EXCLUDES(mutex_);
+  void ParallelFor(size_t count, const std::function<void(size_t)>& body)
+      FORETOKEN_EXCLUDES(mutex_);
 
  private:
   void Work() FORETOKEN_EXCLUDES(mutex_);

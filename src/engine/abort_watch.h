@@ -21,8 +21,9 @@ class AbortWatch {
   bool ShouldAbort() const {
     if (stopping_) return true;
     const Flags* flags = flags_;
-    return flags != nullptr && std::all_of(flags->begin(), flags->end(),
-                                           [](const std::atomic<bool>* flag) { return flag->load(); });
+    return flags != nullptr &&
+           std::all_of(flags->begin(), flags->end(),
+                       [](const std::atomic<bool>* flag) { return flag->load(); });
   }
 
  private:

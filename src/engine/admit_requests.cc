@@ -49,9 +49,10 @@ Reuse FindReuse(EngineState& state, const ActiveRequest& request) {
     return reuse;
   }
   // The last token is always run: its logits choose the first of the answer.
-  const auto prompt = std::span<const TokenId>(request.request.prompt)
-                          .first(request.request.prompt.size() - 1);
-  const auto match = state.prefixes.Match(request.tenant(), AdapterKeyOf(request.adapter()), prompt);
+  const auto prompt =
+      std::span<const TokenId>(request.request.prompt).first(request.request.prompt.size() - 1);
+  const auto match =
+      state.prefixes.Match(request.tenant(), AdapterKeyOf(request.adapter()), prompt);
   if (match) {
     reuse = {.tokens = match->length, .sequence = &state.prefixes.Find(match->id)->sequence};
     state.prefixes.Touch(match->id);
@@ -125,16 +126,14 @@ Outcome TryAdmit(EngineState& state, TenantQueue& queue, size_t index) {
       admitted->decoder->Begin(admitted->request.prompt, admitted->request.options.max_tokens);
   if (begun.ok()) {
     admitted->reused_prompt_tokens = shared;
-    state.metrics.RecordStarted(
-        admitted->tenant(),
-        {.queue_ms = std::chrono::duration<double, std::milli>(admitted->admitted -
-                                                               admitted->submitted)
-                         .count(),
-         .prompt_tokens = prompt_tokens,
-         .cached_prompt_tokens = shared});
-    admitted->cache().Adopt(
-        std::move(*sequence),
-        std::span(admitted->request.prompt).first(static_cast<size_t>(shared)));
+    state.metrics.RecordStarted(admitted->tenant(),
+                                {.queue_ms = std::chrono::duration<double, std::milli>(
+                                                 admitted->admitted - admitted->submitted)
+                                                 .count(),
+                                 .prompt_tokens = prompt_tokens,
+                                 .cached_prompt_tokens = shared});
+    admitted->cache().Adopt(std::move(*sequence),
+                            std::span(admitted->request.prompt).first(static_cast<size_t>(shared)));
     state.running.push_back(std::move(admitted));
   } else {
     --queue.running;

@@ -107,9 +107,8 @@ Result<std::shared_ptr<StreamChannel>> Engine::Submit(EngineRequest request) {
   }
   auto channel = std::make_shared<StreamChannel>(
       static_cast<size_t>(options_.runtime.stream_capacity), mailbox_);
-  auto active =
-      std::make_shared<RequestPtr>(std::make_unique<ActiveRequest>(
-          std::move(request), target_->vocabulary(), channel));
+  auto active = std::make_shared<RequestPtr>(
+      std::make_unique<ActiveRequest>(std::move(request), target_->vocabulary(), channel));
   (*active)->submitted = ActiveRequest::Clock::now();
   if (const int64_t deadline_ms = (*active)->request.options.deadline_ms; deadline_ms > 0) {
     (*active)->deadline = AddMilliseconds((*active)->submitted, deadline_ms);

@@ -94,9 +94,9 @@ std::optional<Status> Overdue(const EngineState& state, ActiveRequest& request,
   const int64_t patience_ms = state.options.runtime.slow_reader_ms;
   const Clock::time_point end = AddMilliseconds(*request.stalled_since, patience_ms);
   if (now >= end) {
-    return CancelledError(fmt::format(
-        "cancelled: the reader took no event for {} ms and the stream's buffer is full",
-        patience_ms));
+    return CancelledError(
+        fmt::format("cancelled: the reader took no event for {} ms and the stream's buffer is full",
+                    patience_ms));
   }
   next = std::min(next, end);
   // By then others may have what it holds.

@@ -53,8 +53,8 @@ Requests SelectDecoding(const EngineState& state, const Requests& decoding) {
 
   double level = std::numeric_limits<double>::infinity();
   for (const auto& [key, requests] : by_tenant) {
-    level = std::min(level, static_cast<double>(requests.size()) /
-                                requests[0]->request.tenant->weight);
+    level =
+        std::min(level, static_cast<double>(requests.size()) / requests[0]->request.tenant->weight);
   }
   Requests selected;
   Requests beyond_share;
@@ -83,11 +83,10 @@ Requests SelectDecoding(const EngineState& state, const Requests& decoding) {
 
 // The most rows of prompts that a step of `decoding` rows may carry.
 int32_t PrefillRowLimit(const EngineState& state, size_t decoding) {
-  const int32_t room =
-      state.backend.description().max_batch_rows - static_cast<int32_t>(decoding);
-  const double limit_us =
-      decoding > 0 ? state.options.runtime.prefill_slowdown * TargetUs(state, decoding)
-                   : kMaxPrefillUs;
+  const int32_t room = state.backend.description().max_batch_rows - static_cast<int32_t>(decoding);
+  const double limit_us = decoding > 0
+                              ? state.options.runtime.prefill_slowdown * TargetUs(state, decoding)
+                              : kMaxPrefillUs;
   const int32_t least = std::min(room, decoding > 0 ? kMinPrefillRows : kMinLonePrefillRows);
   // The curve rises, on the whole: the last row count that is cheap enough, by halving.
   int32_t low = least;
@@ -155,8 +154,7 @@ StepPlan PlanStep(EngineState& state) {
   collect();
   KeepSuspect(ready);
   // Prompts and drafts take what can be had without pausing anyone.
-  EvictForCells(state,
-                std::min(CellsWanted(ready, limits.max_batch_rows), AvailableCells(state)));
+  EvictForCells(state, std::min(CellsWanted(ready, limits.max_batch_rows), AvailableCells(state)));
   plan.adapter = ChooseAdapter(state, ready);
   std::erase_if(ready, [&](const ActiveRequest* r) { return r->adapter() != plan.adapter; });
 

@@ -38,13 +38,14 @@ std::vector<RoundEntry> EntriesOf(const StepPlan& plan) {
   for (const PlannedRequest& planned : plan.requests) {
     ActiveRequest& request = *planned.request;
     TenantState& tenant = *request.request.tenant;
-    entries.push_back({.decoder = &*request.decoder,
-                       .sink = &request.sink,
-                       .acceptance = &tenant.acceptance,
-                       .tenant = static_cast<uint64_t>(tenant.key),
-                       .weight = tenant.weight,
-                       .draft_cost_id = request.request.draft ? request.request.draft->cost_id() : 0,
-                       .max_committed_rows = planned.committed_rows});
+    entries.push_back(
+        {.decoder = &*request.decoder,
+         .sink = &request.sink,
+         .acceptance = &tenant.acceptance,
+         .tenant = static_cast<uint64_t>(tenant.key),
+         .weight = tenant.weight,
+         .draft_cost_id = request.request.draft ? request.request.draft->cost_id() : 0,
+         .max_committed_rows = planned.committed_rows});
   }
   return entries;
 }

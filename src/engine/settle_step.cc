@@ -16,9 +16,10 @@ constexpr int64_t kPromptPositionsPerToken = 2;
 constexpr int32_t kMaxStarvedSteps = 8;
 
 void ChargeTenant(EngineState& state, const ActiveRequest& request, const RoundEntry& entry) {
-  const int64_t tokens = entry.committed > 0 && entry.committed_rows == 1
-                             ? entry.committed + (entry.drafted - entry.accepted)
-                             : std::max<int64_t>(entry.committed_rows / kPromptPositionsPerToken, 1);
+  const int64_t tokens =
+      entry.committed > 0 && entry.committed_rows == 1
+          ? entry.committed + (entry.drafted - entry.accepted)
+          : std::max<int64_t>(entry.committed_rows / kPromptPositionsPerToken, 1);
   state.fairness.Charge(request.tenant(), tokens);
 }
 

@@ -351,7 +351,7 @@ class LlamaBackend : public ModelBackend {
   BackendDescription description_;
   LlamaContextHandle context_;
   llama_memory_t memory_ = nullptr;
-  int64_t device_us_ = 0;  // of the last forward
+  int64_t device_us_ = 0;       // of the last forward
   bool reserves_next_ = false;  // the adapter in use may have changed since the last forward
 
   // The batch's arrays, kept to save allocations.

@@ -13,9 +13,8 @@ namespace {
 Status CheckTokens(const std::vector<TokenId>& tokens, int32_t vocabulary_size) {
   for (const TokenId token : tokens) {
     if (token < 0 || token >= vocabulary_size) {
-      return InvalidArgumentError(
-          fmt::format("prompt token {} is not in the model's vocabulary of {}", token,
-                      vocabulary_size));
+      return InvalidArgumentError(fmt::format(
+          "prompt token {} is not in the model's vocabulary of {}", token, vocabulary_size));
     }
   }
   return OkStatus();

@@ -52,8 +52,7 @@ void RequestAcceptance::Shift::Set(double new_log_odds) {
 
 void RequestAcceptance::Observe(DraftSourceKind source, double probability, bool accepted) {
   for (size_t m = 1; m < kMemories; ++m) {
-    const double expected =
-        std::clamp(Shifted(source, m, probability), kLeastRate, kMostRate);
+    const double expected = std::clamp(Shifted(source, m, probability), kLeastRate, kMostRate);
     // One step of Newton's method on the log-likelihood.
     Shift& shift = shifts_[static_cast<size_t>(source)][m];
     shift.information = std::min(shift.information + expected * (1 - expected), kMemory[m].kept);
@@ -82,14 +81,14 @@ size_t AcceptanceModel::CellOf(std::span<const float> confidences, size_t depth)
 }
 
 double AcceptanceModel::Rate(DraftClass draft) const {
-  const double all = sources_[static_cast<size_t>(draft.source)].total.Rate(kPriorRate, kPriorTokens);
+  const double all =
+      sources_[static_cast<size_t>(draft.source)].total.Rate(kPriorRate, kPriorTokens);
   return ClassOf(draft).total.Rate(all, kSourceTokens);
 }
 
 double AcceptanceModel::TokenRate(const Class& of, double band_rate,
                                   std::span<const float> confidences, size_t depth) {
-  const double confidence =
-      confidences.empty() ? 1.0 : std::clamp(confidences[depth], 0.0f, 1.0f);
+  const double confidence = confidences.empty() ? 1.0 : std::clamp(confidences[depth], 0.0f, 1.0f);
   const double rate =
       of.cells[CellOf(confidences, depth)].Rate(confidence * band_rate, kBandTokens);
   return std::clamp(rate, kLeastRate, kMostRate);
@@ -102,12 +101,15 @@ void AcceptanceModel::PredictSurvival(DraftClass draft, std::span<const float> c
   const double band_rate = Rate(draft);
   double product = 1;
   for (size_t depth = 0; depth < survival.size(); ++depth) {
-    product *= request.Shifted(draft.source, of.memory, TokenRate(of, band_rate, confidences, depth));
+    product *=
+        request.Shifted(draft.source, of.memory, TokenRate(of, band_rate, confidences, depth));
     survival[depth] = static_cast<float>(product);
   }
 }
 
-double AcceptanceModel::Evidence(DraftClass draft) const { return ClassOf(draft).tokens; }
+double AcceptanceModel::Evidence(DraftClass draft) const {
+  return ClassOf(draft).tokens;
+}
 
 void AcceptanceModel::Observe(DraftClass draft, const DraftResult& result,
                               RequestAcceptance& request) {

@@ -80,8 +80,8 @@ std::span<const DraftGrant> DraftBudget::Choose(std::span<const BudgetSequence> 
   plan_.accepted = 0;
   plan_.denied_us = 0;
   plan_.floored = 0;
-  const bool plain_known = other_rows > 0 ? !target_cost_.empty()
-                                          : target_cost_.Certainty(pending_.plain_rows) > 0;
+  const bool plain_known =
+      other_rows > 0 ? !target_cost_.empty() : target_cost_.Certainty(pending_.plain_rows) > 0;
   if (plain_known && !options_.empty()) {
     search_.FindBest(costs_, options_, PositionSearch::View::kExpected, allowance_us_, plan_);
     wanted_us_ = plan_.denied_us;
@@ -273,7 +273,8 @@ void DraftBudget::PrepareCosts(std::span<const BudgetSequence> sequences, int32_
     }
     draft_tables_[m].assign(1, {});
     for (int32_t n = 1; n <= rows; ++n) draft_tables_[m].push_back(DraftCost(m, n));
-    for (const int32_t n : forced_rows_[m]) forced_us += draft_tables_[m][static_cast<size_t>(n)].us;
+    for (const int32_t n : forced_rows_[m])
+      forced_us += draft_tables_[m][static_cast<size_t>(n)].us;
   }
   pending_.plain_us = target_table_[0].us + forced_us;
   pending_.plain_tokens = static_cast<double>(sequences.size());
@@ -324,12 +325,15 @@ bool DraftBudget::TryClass(std::span<const BudgetSequence> sequences, bool known
     }
     trial_order_.push_back(static_cast<int32_t>(o));
     DraftOption option = options_[o];
-    const std::span<const float> confidences =
-        sequences[static_cast<size_t>(option.sequence)].offers[static_cast<size_t>(option_offers_[o])].confidences;
-    float* const hopeful = &trial_survivals_[static_cast<size_t>(option.survival.data() - survivals_.data())];
+    const std::span<const float> confidences = sequences[static_cast<size_t>(option.sequence)]
+                                                   .offers[static_cast<size_t>(option_offers_[o])]
+                                                   .confidences;
+    float* const hopeful =
+        &trial_survivals_[static_cast<size_t>(option.survival.data() - survivals_.data())];
     double product = 1;
     for (size_t depth = 0; depth < option.survival.size(); ++depth) {
-      product *= confidences.empty() ? kHopefulRate : std::min<double>(confidences[depth], kHopefulRate);
+      product *=
+          confidences.empty() ? kHopefulRate : std::min<double>(confidences[depth], kHopefulRate);
       hopeful[depth] = std::max(static_cast<float>(product), option.survival[depth]);
     }
     option.survival = {hopeful, option.survival.size()};
@@ -355,7 +359,8 @@ bool DraftBudget::TryClass(std::span<const BudgetSequence> sequences, bool known
   double best_score = 0;
   double best_risk = 0;
   const size_t candidates = trial_order_.size();
-  for (size_t count = 1; count <= candidates; count = count == candidates ? count + 1 : std::min(2 * count, candidates)) {
+  for (size_t count = 1; count <= candidates;
+       count = count == candidates ? count + 1 : std::min(2 * count, candidates)) {
     for (size_t length = 1; length <= 4; length *= 2) {
       trial_plan_.drafts = plan_.drafts;
       double tried = 0;
@@ -364,7 +369,8 @@ bool DraftBudget::TryClass(std::span<const BudgetSequence> sequences, bool known
         const DraftOption& option = options_[static_cast<size_t>(trial_order_[i])];
         const size_t tokens = std::min(length, option.survival.size());
         longest = std::max(longest, tokens);
-        trial_plan_.drafts[static_cast<size_t>(option.sequence)] = {trial_order_[i], static_cast<int32_t>(tokens)};
+        trial_plan_.drafts[static_cast<size_t>(option.sequence)] = {trial_order_[i],
+                                                                    static_cast<int32_t>(tokens)};
         tried += 1;
         for (size_t depth = 1; depth < tokens; ++depth) tried += option.survival[depth - 1];
       }
@@ -389,7 +395,10 @@ bool DraftBudget::TryClass(std::span<const BudgetSequence> sequences, bool known
   if (acceptance->Evidence(draft) > 4 && trial.due_step + kPatience > step_) {
     const auto o = static_cast<size_t>(trial_order_.front());
     const BudgetSequence& sequence = sequences[static_cast<size_t>(options_[o].sequence)];
-    if (sequence.offers[static_cast<size_t>(option_offers_[o])].catch_up_tokens > sequence.prompt_tokens + kFirstInterval && kFirstInterval < sequence.offers[static_cast<size_t>(option_offers_[o])].catch_up_tokens) return false;
+    if (sequence.offers[static_cast<size_t>(option_offers_[o])].catch_up_tokens >
+            sequence.prompt_tokens + kFirstInterval &&
+        kFirstInterval < sequence.offers[static_cast<size_t>(option_offers_[o])].catch_up_tokens)
+      return false;
   }
   if (best_risk > allowance_us_) {
     wanted_us_ = std::max(wanted_us_, best_risk);
@@ -421,7 +430,8 @@ bool DraftBudget::TryRows(int32_t other_rows) {
   const double kept_us = kKeptAllowanceSteps * pending_.plain_us;
   double catch_up_us = 0;
   for (const PlannedDraft& draft : trial_plan_.drafts) {
-    if (draft.tokens > 0) catch_up_us += options_[static_cast<size_t>(draft.option)].catch_up_most_us;
+    if (draft.tokens > 0)
+      catch_up_us += options_[static_cast<size_t>(draft.option)].catch_up_most_us;
   }
   // What caches lack should be made up for once, and then be used for the best plan and for as many
   // trials as it takes.
@@ -536,7 +546,8 @@ void DraftBudget::Observe(std::span<const BudgetSequence> sequences, const StepO
   steps_since_plain_ = drafted > 0 ? steps_since_plain_ + 1 : 0;
   if (pending_.trial_acceptance != nullptr) {
     AcceptanceModel::Trial& trial = pending_.trial_acceptance->trial(pending_.trial_class);
-    const bool success = pending_.trial_acceptance->Rate(pending_.trial_class) > pending_.trial_rate + kSurprise;
+    const bool success =
+        pending_.trial_acceptance->Rate(pending_.trial_class) > pending_.trial_rate + kSurprise;
     if (success) {
       trial.interval = kFirstInterval;
       trial.due_step = step_ + kFirstInterval;

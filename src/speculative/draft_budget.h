@@ -87,7 +87,7 @@ struct DraftBudgetMetrics {
   double predicted_accepted = 0;
   int64_t drafted_tokens = 0;
   int64_t accepted_tokens = 0;
-  int64_t probes = 0;  // steps that tried what was not expected to pay
+  int64_t probes = 0;                             // steps that tried what was not expected to pay
   std::array<int64_t, kLengths> chosen_tokens{};  // by draft length, of sequences in mode kAuto
   std::array<int64_t, kOffReasons> off_reasons{};
 };

@@ -17,9 +17,9 @@ struct ForwardCost {
 };
 
 // T(rows) of one model, learned from the forwards that ran: an average for each number of rows (for
-// a range of them above 64), times one level that all of them share. What is not about rows (context
-// lengths, a busy machine) moves the level, so that an average stays good while others are in use.
-// One thread at a time. A value.
+// a range of them above 64), times one level that all of them share. What is not about rows
+// (context lengths, a busy machine) moves the level, so that an average stays good while others are
+// in use. One thread at a time. A value.
 class ForwardCostModel {
  public:
   // A forward over `rows` rows (1 or more) took `us`. Times far from what is expected are clamped.

@@ -118,9 +118,9 @@ void PositionSearch::FindBest(const StepCosts& costs, std::span<const DraftOptio
 
   // What a microsecond is worth depends on the plan, and so does what a row costs.
   const auto collect = [&] {
-    const size_t rows = std::min(
-        costs.target.size() - 1,
-        plan.positions > 0 ? static_cast<size_t>(plan.positions) : plan.drafts.size());
+    const size_t rows =
+        std::min(costs.target.size() - 1,
+                 plan.positions > 0 ? static_cast<size_t>(plan.positions) : plan.drafts.size());
     const double more_us = Of(costs.target[rows], view) - costs.target[0].us;
     Collect(options, costs.sequences / plan.us, more_us / static_cast<double>(rows));
   };
@@ -140,9 +140,8 @@ void PositionSearch::FindBest(const StepCosts& costs, std::span<const DraftOptio
       if (n == 0) continue;
       const std::vector<ForwardCost>& cost = costs.drafts[m];
       draft_us_per_row_[m] =
-          shared || n == 1
-              ? Of(cost[n], view) / static_cast<double>(n)
-              : (Of(cost[n], view) - Of(cost[1], view)) / static_cast<double>(n - 1);
+          shared || n == 1 ? Of(cost[n], view) / static_cast<double>(n)
+                           : (Of(cost[n], view) - Of(cost[1], view)) / static_cast<double>(n - 1);
     }
     collect();
     // How many forwards the draft models run is settled before positions compete: in one that runs

@@ -98,8 +98,8 @@ class PositionSearch {
   void GiveFloors(const StepCosts& costs, std::span<const DraftOption> options, View view,
                   double allowance_us, DraftPlan& plan);
 
-  std::vector<Position> positions_;         // of the last Collect, best first
-  std::vector<Position> best_positions_;    // that the plan was taken from
+  std::vector<Position> positions_;       // of the last Collect, best first
+  std::vector<Position> best_positions_;  // that the plan was taken from
   std::vector<Position> rest_;
   std::vector<int32_t> model_users_;        // by draft model: sequences that may use it
   std::vector<double> draft_us_per_row_;    // by draft model

@@ -48,8 +48,7 @@ class Manager : public RuntimeManager {
   Result<std::shared_ptr<SharedTargetTenant>> NewTenant(TenantConfig config);
   Result<std::shared_ptr<Engine>> EngineFor(const ModelConfig& config);
   Result<std::shared_ptr<DraftContext>> DraftFor(const ModelConfig& config, Engine& engine);
-  Result<std::vector<AdapterPtr>> LoadAdapters(
-      const TenantConfig& config);
+  Result<std::vector<AdapterPtr>> LoadAdapters(const TenantConfig& config);
   std::shared_ptr<TenantState> NewTenantState(const TenantConfig& config, const Engine& engine);
 
   const RuntimeOptions options_;
@@ -102,8 +101,7 @@ Result<std::shared_ptr<SharedTargetTenant>> Manager::NewTenant(TenantConfig conf
   return std::make_shared<SharedTargetTenant>(std::move(config), std::move(parts));
 }
 
-Result<std::vector<AdapterPtr>> Manager::LoadAdapters(
-    const TenantConfig& config) {
+Result<std::vector<AdapterPtr>> Manager::LoadAdapters(const TenantConfig& config) {
   std::vector<AdapterPtr> adapters;
   if (config.adapters.empty()) return adapters;
   FORETOKEN_ASSIGN_OR_RETURN(const std::shared_ptr<LoadedModel> target,
@@ -137,8 +135,8 @@ std::shared_ptr<TenantState> Manager::NewTenantState(const TenantConfig& config,
   const Status loaded = state->suffix_store->Load(config.suffix_store_path);
   // It only saves time: without it the tenant starts as a new one does.
   if (!loaded.ok() && loaded.code() != StatusCode::kNotFound) {
-    Log(LogLevel::kWarning, "tenant '" + config.name + "' starts with an empty suffix store: " +
-                                loaded.message());
+    Log(LogLevel::kWarning,
+        "tenant '" + config.name + "' starts with an empty suffix store: " + loaded.message());
   }
   return state;
 }

@@ -49,8 +49,7 @@ Result<std::unique_ptr<GenerationStream>> SharedTargetTenant::GenerateStream(
   return NewChannelStream(std::move(channel));
 }
 
-Result<SpeculativeConfig> SharedTargetTenant::SpeculationFor(
-    const GenerateOptions& options) const {
+Result<SpeculativeConfig> SharedTargetTenant::SpeculationFor(const GenerateOptions& options) const {
   SpeculativeConfig speculation = options.speculation.value_or(config_.speculation);
   if (config_.speculation.mode == SpeculationMode::kOff) speculation.mode = SpeculationMode::kOff;
   speculation.max_draft_tokens =

@@ -19,7 +19,13 @@ std::vector<CostCurve> StandardCurves() {
        {{1, 25e3}, {2, 40e3}, {4, 65e3}, {8, 105e3}, {12, 131e3}, {16, 123e3}, {128, 779e3}}},
       {"good", {{1, 20e3}, {2, 21e3}, {4, 23e3}, {8, 29e3}, {12, 38e3}, {16, 48e3}, {128, 330e3}}},
       {"moe",
-       {{1, 20e3}, {2, 34e3}, {4, 52e3}, {8, 70e3}, {16, 84e3}, {32, 95e3}, {64, 110e3},
+       {{1, 20e3},
+        {2, 34e3},
+        {4, 52e3},
+        {8, 70e3},
+        {16, 84e3},
+        {32, 95e3},
+        {64, 110e3},
         {128, 140e3}}},
       {"gpu", {{1, 10e3}, {64, 10.5e3}, {128, 12e3}, {256, 24e3}, {512, 48e3}}},
       {"linear", {{1, 10e3}, {2, 20e3}}},
@@ -175,8 +181,7 @@ SimulatedStep BudgetSimulator::Step() {
         }
         for (int32_t d = 0; d < grant.tokens; ++d) ++draft_rows[static_cast<size_t>(d)];
         draft_rows[0] += offer.catch_up_tokens;
-        request.cached =
-            request.prompt + request.committed + std::min(accepted, grant.tokens - 1);
+        request.cached = request.prompt + request.committed + std::min(accepted, grant.tokens - 1);
       }
     }
     step.tokens += 1 + accepted;
@@ -196,11 +201,11 @@ SimulatedStep BudgetSimulator::Step() {
   step.plain_us = options_.target.Us(n + prefill_rows) * slow_down_;
   if (!running.empty()) step.plain_us += (step.tokens / n - 1) * decode_us;
   if (draft_tokens_ == kAuto) {
-    budget_.Observe(sequences,
-                    {.target_rows = static_cast<int32_t>(running.size()) + prefill_rows + step.drafted,
-                     .target_us = Measured(target_us),
-                     .draft_forwards = forwards,
-                     .sequences = outcomes});
+    budget_.Observe(sequences, {.target_rows = static_cast<int32_t>(running.size()) + prefill_rows +
+                                               step.drafted,
+                                .target_us = Measured(target_us),
+                                .draft_forwards = forwards,
+                                .sequences = outcomes});
   }
   for (size_t i = 0; i < running.size(); ++i) {
     Request& request = *running[i];

@@ -24,8 +24,8 @@ class AdapterTurnTest : public EngineStateTest {
   ActiveRequest* NewActive(const AdapterPtr& adapter, int64_t last_step) {
     EngineRequest request = NewRequest(1, {1});
     request.adapter = adapter;
-    active_.push_back(std::make_unique<ActiveRequest>(std::move(request), state().vocabulary,
-                                                      std::make_shared<StreamChannel>(1, mailbox_)));
+    active_.push_back(std::make_unique<ActiveRequest>(
+        std::move(request), state().vocabulary, std::make_shared<StreamChannel>(1, mailbox_)));
     active_.back()->arrival = active_.size();
     active_.back()->last_step = last_step;
     return active_.back().get();

@@ -96,7 +96,8 @@ TEST_F(AdmitRequestsTest, ACachedBeginningIsForked) {
   EXPECT_EQ(control_->forks, 1);
   EXPECT_EQ(control_->cells_in_use, state().sequences.used_cells());
   RunToTheEnd();
-  EXPECT_EQ(control_->rows - rows, 2 + 7);  // what is new of the prompt, then all but the last token
+  EXPECT_EQ(control_->rows - rows,
+            2 + 7);  // what is new of the prompt, then all but the last token
   const GenerationResult result = Read(submitted);
   EXPECT_EQ(TokensOf(result), Alone(request));
   EXPECT_EQ(result.finish.usage.cached_prompt_tokens, 20);

@@ -106,8 +106,7 @@ class EngineStateTest : public testing::Test {
   Submitted Add(EngineRequest request) {
     auto channel = std::make_shared<StreamChannel>(
         static_cast<size_t>(options_.runtime.stream_capacity), mailbox_);
-    auto active =
-        std::make_unique<ActiveRequest>(std::move(request), state().vocabulary, channel);
+    auto active = std::make_unique<ActiveRequest>(std::move(request), state().vocabulary, channel);
     active->submitted = Clock::now();
     const Submitted submitted{active.get(), std::move(channel)};
     AddRequest(state(), std::move(active));

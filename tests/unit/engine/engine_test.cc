@@ -116,8 +116,7 @@ TEST_F(EngineTest, ADeadlineEndsAGenerationWithWhatItHas) {
   request.options.deadline_ms = 40;
   const GenerationResult result = Collect(*Submit(*engine, std::move(request)));
   EXPECT_EQ(result.finish.reason, FinishReason::kCancelled);
-  EXPECT_EQ(result.finish.status,
-            DeadlineExceededError("the request's deadline of 40 ms is over"));
+  EXPECT_EQ(result.finish.status, DeadlineExceededError("the request's deadline of 40 ms is over"));
   EXPECT_LT(result.tokens.size(), 60u);
 }
 

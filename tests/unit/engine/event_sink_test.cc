@@ -41,7 +41,8 @@ class EventSinkTest : public testing::Test {
 
 TEST_F(EventSinkTest, ARoundIsOneEvent) {
   NewSink({});
-  EXPECT_TRUE(sink_->Commit({.id = kA, .origin = TokenOrigin::kAccepted}, DraftSourceKind::kSuffix));
+  EXPECT_TRUE(
+      sink_->Commit({.id = kA, .origin = TokenOrigin::kAccepted}, DraftSourceKind::kSuffix));
   EXPECT_TRUE(sink_->Commit({.id = kB, .origin = TokenOrigin::kCorrected}, std::nullopt));
   EXPECT_TRUE(sink_->EndRound(SinkClock::now()));
   EXPECT_TRUE(Commit(kAb));

@@ -34,8 +34,8 @@ class RunStepTest : public EngineStateTest {
     options.seed += 1000;
     options.quality = quality;
     const auto model = NewFakeModel(options, draft_control_);
-    return std::make_shared<DraftContext>(
-        "draft", cost_id, model, model->NewBackend(options_.backend).value());
+    return std::make_shared<DraftContext>("draft", cost_id, model,
+                                          model->NewBackend(options_.backend).value());
   }
   GenerationResult Run(const EngineRequest& request) {
     const Submitted submitted = Add(request);
@@ -325,12 +325,13 @@ class RandomStepsTest : public RunStepTest {
     };
     control_->before_call = [this, failures](FakeCall call) {
       return call != FakeCall::kUseAdapter && Chance(failures) ? InternalError("broken")
-                                                                : OkStatus();
+                                                               : OkStatus();
     };
   }
 
   void Arrive() {
-    Tokens prompt = Count(static_cast<TokenId>(Int(1, 3)), Int(1, model_options_.context_tokens / 2));
+    Tokens prompt =
+        Count(static_cast<TokenId>(Int(1, 3)), Int(1, model_options_.context_tokens / 2));
     if (Chance(0.5)) prompt.push_back(static_cast<TokenId>(Int(1, 15)));
     Client client;
     client.request = NewRequest(static_cast<uint64_t>(Int(1, 3)), prompt, Int(1, 40));
