@@ -26,7 +26,7 @@ struct Memory {
 constexpr std::array<Memory, RequestAcceptance::kMemories> kMemory = {
     {{0, 0}, {2.0, 16}, {0.7, 6}, {0.4, 1.5}}};
 // A longer memory is left for a shorter one that is better by this log-likelihood.
-constexpr double kMemoryMargin = 2;
+constexpr double kMemoryMargin = 6;
 constexpr double kMemoryWindowTokens = 1000;
 constexpr double kMaxLogOdds = 6;
 constexpr double kForgetRate = 1.0 / 64;

@@ -24,7 +24,7 @@ constexpr double kTrialEvidence = 12;
 // A class under trial may be as good as this.
 constexpr double kHopefulRate = 0.95;
 // Only what could bring this much more is worth trying.
-constexpr double kHopefulGain = 0.02;
+constexpr double kHopefulGain = 0.01;
 // So many tokens tell half of what there is to know.
 constexpr double kHalfKnownTokens = 8;
 // What plain decoding costs is measured again after this many steps that drafted.
@@ -244,18 +244,18 @@ void DraftBudget::PrepareCosts(std::span<const BudgetSequence> sequences, int32_
   target_table_.resize(static_cast<size_t>(positions) + 1);
   target_cost_.Predict(plain_rows, target_table_);
   if (other_rows > 0) {
-    // The prefill is done anyhow, and decoding is worth what it is without it; but beside it a row
-    // may cost more. That is taken from afar: neighbouring row counts say more of the noise.
-    const int32_t fewer = std::max(pending_.step_rows * 2 / 3, 1);
-    const int32_t more = pending_.step_rows * 3 / 2 + 1;
-    const double slope = (target_cost_.Predict(more).us - target_cost_.Predict(fewer).us) /
-                         static_cast<double>(more - fewer);
-    double us = target_table_[0].us;
-    for (ForwardCost& cost : target_table_) {
-      cost.us = std::max(cost.us, us);
-      cost.least_us = std::max(cost.least_us, us);
-      cost.most_us = std::max(cost.most_us, us);
-      us += slope;
+    // The prefill is done anyhow: decoding is worth what it is without it, and a draft's rows cost
+    // what they add to the step. Not less than without the prefill: what looks like that is noise,
+    // and a draft cache would be filled for this step alone.
+    prefill_table_.resize(target_table_.size());
+    target_cost_.Predict(pending_.step_rows, prefill_table_);
+    const double prefill_us = prefill_table_[0].us - target_table_[0].us;
+    for (size_t x = 0; x < target_table_.size(); ++x) {
+      ForwardCost& cost = target_table_[x];
+      const ForwardCost& with = prefill_table_[x];
+      cost.us = std::max(cost.us, with.us - prefill_us);
+      cost.least_us = std::max(cost.least_us, with.least_us - prefill_us);
+      cost.most_us = std::max(cost.most_us, with.most_us - prefill_us);
     }
   }
 

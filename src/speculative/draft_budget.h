@@ -163,6 +163,7 @@ class DraftBudget {
   std::vector<CatchUp> catch_up_rows_;  // by draft model
   StepCosts costs_;
   std::vector<ForwardCost> target_table_;
+  std::vector<ForwardCost> prefill_table_;
   std::vector<std::vector<ForwardCost>> draft_tables_;
   std::vector<std::vector<int32_t>> forced_rows_;
   std::vector<int64_t> tenants_;

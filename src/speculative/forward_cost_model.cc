@@ -7,13 +7,14 @@
 namespace foretoken {
 namespace {
 
-// A bucket's average follows its last observations; the level follows faster.
+// A weight is a number of observations' worth. A bucket's average follows its last ones.
 constexpr double kMaxWeight = 48;
-constexpr double kLevelRate = 0.08;
-// A bucket moves the level by how well it is known: half as much at this weight.
+// The level follows what a bucket of great weight sees at this rate, of this weight at half of it.
+constexpr double kLevelRate = 0.03;
 constexpr double kLevelTrustWeight = 8;
-// Observations of the model after which a bucket not in use has lost half its weight.
-constexpr double kHalfLife = 2000;
+// Buckets drift apart: what is known of one not in use loses in precision with every observation of
+// the others, as much as one observation is worth in 1,000.
+constexpr double kDriftPerObservation = 1e-3;
 // Below this weight a bucket is taken for unknown.
 constexpr double kForgottenWeight = 0.05;
 // What the straight line between the neighbours counts beside a bucket's own average.
@@ -50,7 +51,7 @@ size_t ForwardCostModel::BucketOf(int32_t rows) {
 double ForwardCostModel::Weight(const Bucket& bucket) const {
   if (bucket.weight <= 0) return 0;
   const auto age = static_cast<double>(observations_ - bucket.last_observation);
-  return bucket.weight * std::exp2(-age / kHalfLife);
+  return 1 / (1 / bucket.weight + age * kDriftPerObservation);
 }
 
 void ForwardCostModel::Observe(int32_t rows, double us) {

@@ -78,6 +78,8 @@ class BudgetSimulator {
 
   SimulatedStep Step();
   void set_phase(int phase) { phase_ = phase; }
+  // Requests that have come so far.
+  uint64_t requests() const { return next_request_; }
   const DraftBudget& budget() const { return budget_; }
   AcceptanceModel& acceptance(size_t tenant) { return acceptance_[tenant]; }
   // Positions granted to each tenant so far.
