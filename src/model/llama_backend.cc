@@ -191,7 +191,9 @@ class LlamaBackend : public ModelBackend {
     params.n_batch = static_cast<uint32_t>(options_.max_batch_rows);
     params.n_ubatch = params.n_batch;  // one batch is one forward
     params.n_seq_max = static_cast<uint32_t>(options_.max_sequences);
-    params.n_outputs_max = static_cast<uint32_t>(options_.max_logits_rows);
+    // llama.cpp asserts that there is a row of output for every sequence.
+    params.n_outputs_max =
+        static_cast<uint32_t>(std::max(options_.max_logits_rows, options_.max_sequences));
     params.n_threads = threads;
     params.n_threads_batch = threads;
     params.kv_unified = true;
@@ -224,7 +226,7 @@ class LlamaBackend : public ModelBackend {
     description_.context_tokens = options_.context_tokens;
     description_.cache_tokens = options_.kv_cache_tokens;
     description_.max_batch_rows = static_cast<int32_t>(llama_n_ubatch(context_.get()));
-    description_.max_logits_rows = static_cast<int32_t>(params.n_outputs_max);
+    description_.max_logits_rows = options_.max_logits_rows;
     description_.max_sequences = options_.max_sequences;
     return ProbeTruncation();
   }

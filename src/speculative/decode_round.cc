@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -121,7 +122,48 @@ class Round {
         decoding + other_rows + context_.max_draft_rows, std::numeric_limits<int32_t>::max()));
     const std::span<const DraftGrant> grants =
         context_.budget.Choose(sequences_, other_rows, max_rows);
-    for (size_t i = 0; i < grants.size(); ++i) Grant(*deciding_[i], grants[i]);
+    for (size_t i = 0; i < grants.size(); ++i) {
+      NoteExpectation(*deciding_[i], sequences_[i], grants[i]);
+      Grant(*deciding_[i], grants[i]);
+    }
+    if (context_.budget.expected_us() > 0) report_.expected_us = context_.budget.expected_us();
+  }
+
+  // What the budget counts on, or why it grants nothing, for the metrics.
+  static void NoteExpectation(Member& member, const BudgetSequence& sequence,
+                              const DraftGrant& grant) {
+    if (grant.tokens <= 0) {
+      member.entry->no_draft = ReasonOf(member, sequence, grant);
+      return;
+    }
+    const DraftOffer& offer = sequence.offers[static_cast<size_t>(grant.offer)];
+    std::vector<float> survival(static_cast<size_t>(grant.tokens));
+    sequence.acceptance->PredictSurvival({offer.source, sequence.band}, offer.confidences,
+                                         *sequence.request, survival);
+    member.entry->expected_accepted = std::accumulate(survival.begin(), survival.end(), 0.0);
+  }
+
+  static NoDraftReason ReasonOf(const Member& member, const BudgetSequence& sequence,
+                                const DraftGrant& grant) {
+    if (sequence.mode == SpeculationMode::kOff) return NoDraftReason::kOff;
+    if (sequence.limited) return NoDraftReason::kLimit;
+    SpeculativeDecoder& decoder = member.decoder();
+    if (decoder.draft_model() != nullptr && decoder.ReadyDraftModel() == nullptr) {
+      return NoDraftReason::kFailing;
+    }
+    if (sequence.offers.empty()) return NoDraftReason::kNoProposal;
+    switch (grant.off_reason) {
+      case OffReason::kNoDraft:
+        return NoDraftReason::kNoProposal;
+      case OffReason::kLimit:
+      case OffReason::kFloor:
+        return NoDraftReason::kLimit;
+      case OffReason::kUnknown:
+        return NoDraftReason::kNotKnown;
+      case OffReason::kDoesNotPay:
+        break;
+    }
+    return NoDraftReason::kDoesNotPay;
   }
 
   void Grant(Member& member, const DraftGrant& grant) {
@@ -260,7 +302,12 @@ class Round {
       if (member.decodes) outcomes_.push_back({entry.counted, entry.accepted});
     }
     // What a step costs that had to be repeated says nothing of what steps cost.
-    if (sequences_.empty() || !all_ran) return;
+    if (!all_ran) return;
+    if (sequences_.empty()) {
+      context_.budget.ObserveForward(report_.target.rows,
+                                     static_cast<double>(report_.target.forward_us));
+      return;
+    }
     context_.budget.Observe(sequences_,
                             {.target_rows = report_.target.rows,
                              .target_us = static_cast<double>(report_.target.forward_us),

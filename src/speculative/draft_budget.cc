@@ -94,7 +94,8 @@ std::span<const DraftGrant> DraftBudget::Choose(std::span<const BudgetSequence> 
   for (size_t i = 0; i < sequences.size(); ++i) {
     const PlannedDraft& draft = plan_.drafts[i];
     if (draft.tokens > 0) {
-      grants_[i] = {option_offers_[static_cast<size_t>(draft.option)], draft.tokens};
+      grants_[i] = {.offer = option_offers_[static_cast<size_t>(draft.option)],
+                    .tokens = draft.tokens};
     }
   }
   pending_.predicted_accepted += plan_.accepted;
@@ -488,6 +489,7 @@ void DraftBudget::Count(std::span<const BudgetSequence> sequences) {
     } else if (wanted_us_ > 0) {
       reason = OffReason::kUnknown;
     }
+    grants_[i].off_reason = reason;
     ++metrics_.off_reasons[static_cast<size_t>(reason)];
   }
 }

@@ -41,11 +41,6 @@ struct BudgetSequence {
   std::span<const DraftOffer> offers;
 };
 
-// What a sequence drafts in this step; `offer` is the index of the source's; 0 tokens: plain.
-struct DraftGrant {
-  int32_t offer = -1;
-  int32_t tokens = 0;
-};
 
 struct DraftForward {
   int32_t draft_model = 0;
@@ -75,6 +70,13 @@ enum class OffReason {
   kFloor,       // the positions went to other tenants' floors
 };
 inline constexpr size_t kOffReasons = 5;
+
+// What a sequence drafts in this step; `offer` is the index of the source's; 0 tokens: plain.
+struct DraftGrant {
+  int32_t offer = -1;
+  int32_t tokens = 0;
+  OffReason off_reason = OffReason::kDoesNotPay;  // of kAuto without tokens
+};
 
 // Counters of a DraftBudget's life, over steps that were observed. Times are microseconds and of
 // the steps that drafted, tokens those of sequences in mode kAuto and kFixed.
@@ -108,6 +110,11 @@ class DraftBudget {
 
   const ForwardCostModel& target_cost() const { return target_cost_; }
   const DraftBudgetMetrics& metrics() const { return metrics_; }
+  // What the step that Choose was last asked about is expected to take, drafts included; 0: not
+  // known.
+  double expected_us() const { return plan_.us; }
+  // A forward of a step without sequences to decide for: its cost is learned all the same.
+  void ObserveForward(int32_t target_rows, double us) { target_cost_.Observe(target_rows, us); }
 
  private:
   // What Choose remembers for Observe.
