@@ -22,7 +22,6 @@ constexpr int32_t kMinPrefillRows = 4;
 // does not wait longer; but at least so many rows, below which a batch is inefficient.
 constexpr double kMaxPrefillUs = 400'000;
 constexpr int32_t kMinLonePrefillRows = 64;
-constexpr int32_t kTileRows = 16;
 
 using Requests = std::vector<ActiveRequest*>;
 
@@ -100,10 +99,7 @@ int32_t PrefillRowLimit(const EngineState& state, size_t decoding) {
       high = middle - 1;
     }
   }
-  // Kernels work on tiles of rows, and a part of one takes about as long as a whole one.
-  const int32_t rows = static_cast<int32_t>(decoding) + low;
-  const int32_t whole_tiles = rows / kTileRows * kTileRows - static_cast<int32_t>(decoding);
-  return whole_tiles >= std::max(least, low / 2) ? whole_tiles : low;
+  return low;
 }
 
 // A tenant whose requests all wait for their readers is not one that others should wait for.
