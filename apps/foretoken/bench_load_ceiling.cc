@@ -72,7 +72,7 @@ Result<ForwardTimes> MeasureForwards(LoadedModel& model, const std::set<int32_t>
   return times;
 }
 
-SpeculationCeiling CeilingAt(int32_t concurrency, const ForwardCosts& costs,
+SpeculationCeiling CeilingAt(int32_t concurrency, const MeasuredForwards& costs,
                              const SpeculationStats& seen) {
   SpeculationCeiling best;
   const auto plain = costs.target_ms.find(concurrency);

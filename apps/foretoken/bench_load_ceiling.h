@@ -14,7 +14,7 @@ namespace foretoken {
 // Milliseconds of a forward by its number of rows, T(n).
 using ForwardTimes = std::map<int32_t, double>;
 
-struct ForwardCosts {
+struct MeasuredForwards {
   ForwardTimes target_ms;
   ForwardTimes draft_ms;  // empty: no draft model
 };
@@ -37,7 +37,7 @@ Result<ForwardTimes> MeasureForwards(LoadedModel& model, const std::set<int32_t>
 // positions, and costs T(n (k + 1)) and k drafting forwards of n rows; plain decoding costs T(n)
 // for 1. The share of drafts that no model made costs nothing. Lengths that were not seen or not
 // measured are left out.
-SpeculationCeiling CeilingAt(int32_t concurrency, const ForwardCosts& costs,
+SpeculationCeiling CeilingAt(int32_t concurrency, const MeasuredForwards& costs,
                              const SpeculationStats& seen);
 
 }  // namespace foretoken

@@ -71,7 +71,7 @@ class LoadBench {
   // Every mode once in each round, in an order that turns with the rounds.
   template <typename Point, typename Round>
   Status InTurns(std::vector<Point>& points, Round run_round);
-  Result<ForwardCosts> MeasureCosts();
+  Result<MeasuredForwards> MeasureCosts();
   void Note(const std::string& line) const;
 
   const LoadFlags flags_;
@@ -323,7 +323,7 @@ Status LoadBench::MeasureFlood(LoadReport& report) {
   return InTurns(report.floods, run_round);
 }
 
-Result<ForwardCosts> LoadBench::MeasureCosts() {
+Result<MeasuredForwards> LoadBench::MeasureCosts() {
   Note("the forwards' times");
   int32_t longest = 0;
   for (const LoadMode& mode : LoadModes(flags_)) {
@@ -334,7 +334,7 @@ Result<ForwardCosts> LoadBench::MeasureCosts() {
     }
   }
   const int32_t threads = flags_.generation.threads;
-  ForwardCosts costs;
+  MeasuredForwards costs;
   FORETOKEN_ASSIGN_OR_RETURN(
       costs.target_ms,
       MeasureForwards(*target_, CeilingRows(flags_.concurrency, longest), threads));

@@ -60,7 +60,7 @@ struct LoadReport {
   LoadCheck check;
   std::vector<LoadPoint> points;
   std::vector<FloodPoint> floods;
-  std::optional<ForwardCosts> costs;  // absent: no ceiling is stated
+  std::optional<MeasuredForwards> costs;  // absent: no ceiling is stated
 };
 
 // Rounds of one load: medians of their rates, their latencies together, the rest added up.

@@ -94,6 +94,13 @@ class Round {
     }
   }
 
+  static int32_t GeneratedTokens(const SpeculativeDecoder& decoder) {
+    return static_cast<int32_t>(decoder.session().history.output_size());
+  }
+  static int32_t PromptTokens(const SpeculativeDecoder& decoder) {
+    return static_cast<int32_t>(decoder.session().tokens.size()) - GeneratedTokens(decoder);
+  }
+
   void Choose() {
     int32_t other_rows = 0;
     for (Member& member : members_) {
@@ -112,6 +119,8 @@ class Round {
                             .band = BandOf(decoder.options().sampling.temperature),
                             .acceptance = member.entry->acceptance,
                             .request = &decoder.acceptance(),
+                            .prompt_tokens = PromptTokens(decoder),
+                            .generated_tokens = GeneratedTokens(decoder),
                             .remaining_tokens = decoder.remaining_tokens(),
                             .limited = decoder.MaxDraftTokens() == 0,
                             .offers = member.offers});

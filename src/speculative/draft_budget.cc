@@ -10,8 +10,6 @@ namespace {
 // steps; more only when a trial costs more.
 constexpr double kAllowanceShare = 0.015;
 constexpr double kKeptAllowanceSteps = 32;
-// A class's rate may be wrong as if this many of the tokens it rests on had been rejected ones.
-constexpr double kDoubtTokens = 8;
 // Steps between trials of a class that is not in use. The interval grows while trials fail.
 constexpr int32_t kFirstInterval = 8;
 constexpr int32_t kMaxInterval = 256;
@@ -29,10 +27,6 @@ constexpr double kHopefulGain = 0.01;
 constexpr double kHalfKnownTokens = 8;
 // What plain decoding costs is measured again after this many steps that drafted.
 constexpr int64_t kPlainInterval = 256;
-// A draft model that has not run yet takes this share of the target's time; at least and at most.
-constexpr double kUnseenDraft = 0.3;
-constexpr double kUnseenDraftLeast = 0.05;
-constexpr double kUnseenDraftMost = 1.0;
 // A trial of a row count succeeded if it was this much cheaper than expected.
 constexpr double kCheaper = 0.97;
 // Less certain than this, it is tried again.
@@ -40,10 +34,6 @@ constexpr double kDoubted = 0.3;
 constexpr double kCatchUpSteps = 0.5;
 // Trials in a row.
 constexpr int32_t kBurst = 4;
-// A cache this far behind is the rule after an accepted draft, not an investment.
-constexpr int32_t kUsualCatchUp = 2;
-// What is gained once all draft is worth an investment that pays off within this many tokens.
-constexpr int32_t kSettledTokens = 1000;
 // A trial that lifts the class's rate by this much is followed by the next one.
 constexpr double kSurprise = 0.03;
 constexpr double kDisturbedStep = 2.0;
@@ -52,17 +42,6 @@ constexpr double kUnlimited = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
-ForwardCost DraftBudget::DraftCost(size_t model, int32_t rows) const {
-  const ForwardCost target = target_cost_.Predict(rows);
-  if (model >= draft_costs_.size() || draft_costs_[model].empty()) {
-    return {target.us * kUnseenDraft, target.us * kUnseenDraftLeast,
-            target.most_us * kUnseenDraftMost};
-  }
-  ForwardCost cost = draft_costs_[model].Predict(rows);
-  if (target.most_us > cost.us) cost.most_us = std::min(cost.most_us, target.most_us);
-  return cost;
-}
-
 std::span<const DraftGrant> DraftBudget::Choose(std::span<const BudgetSequence> sequences,
                                                 int32_t other_rows, int32_t max_rows) {
   ++step_;
@@ -70,10 +49,7 @@ std::span<const DraftGrant> DraftBudget::Choose(std::span<const BudgetSequence> 
   wanted_us_ = 0;
   grants_.assign(sequences.size(), {});
   other_rows = std::max(other_rows, 0);
-  GrantFixed(sequences, max_rows - other_rows - static_cast<int32_t>(sequences.size()));
-  PrepareOptions(sequences);
-  PriceCatchUp(sequences);
-  PrepareCosts(sequences, other_rows, max_rows);
+  choices_.Prepare(sequences, costs_, other_rows, max_rows, grants_);
 
   plan_.drafts.assign(sequences.size(), {});
   plan_.positions = 0;
@@ -81,20 +57,21 @@ std::span<const DraftGrant> DraftBudget::Choose(std::span<const BudgetSequence> 
   plan_.denied_us = 0;
   plan_.floored = 0;
   const bool plain_known =
-      other_rows > 0 ? !target_cost_.empty() : target_cost_.Certainty(pending_.plain_rows) > 0;
-  if (plain_known && !options_.empty()) {
-    search_.FindBest(costs_, options_, PositionSearch::View::kExpected, allowance_us_, plan_);
+      other_rows > 0 ? !costs_.target.empty() : costs_.target.Certainty(choices_.plain_rows()) > 0;
+  if (plain_known && !choices_.options().empty()) {
+    search_.FindBest(choices_.costs(), choices_.options(), PositionSearch::View::kExpected,
+                     allowance_us_, plan_);
     wanted_us_ = plan_.denied_us;
     // First what nothing is known of, then what might pay, then what did not when last seen.
-    if (!TryClass(sequences, /*known=*/false) && !TryRows(other_rows) &&
-        (saving_ || !TryClass(sequences, /*known=*/true))) {
+    if (!TryClass(/*known=*/false) && !TryRows(other_rows) &&
+        (saving_ || !TryClass(/*known=*/true))) {
       RefreshPlain(other_rows);
     }
   }
   for (size_t i = 0; i < sequences.size(); ++i) {
     const PlannedDraft& draft = plan_.drafts[i];
     if (draft.tokens > 0) {
-      grants_[i] = {.offer = option_offers_[static_cast<size_t>(draft.option)],
+      grants_[i] = {.offer = choices_.OfferIndex(static_cast<size_t>(draft.option)),
                     .tokens = draft.tokens};
     }
   }
@@ -103,214 +80,26 @@ std::span<const DraftGrant> DraftBudget::Choose(std::span<const BudgetSequence> 
   return grants_;
 }
 
-void DraftBudget::GrantFixed(std::span<const BudgetSequence> sequences, int32_t room) {
-  for (std::vector<int32_t>& rows : forced_rows_) rows.clear();
-  for (size_t i = 0; i < sequences.size(); ++i) {
-    const BudgetSequence& sequence = sequences[i];
-    if (sequence.mode != SpeculationMode::kFixed) continue;
-    for (size_t o = 0; o < sequence.offers.size(); ++o) {
-      const DraftOffer& offer = sequence.offers[o];
-      const int32_t tokens = std::min({sequence.fixed_tokens, offer.max_tokens, room});
-      if (tokens <= 0) continue;
-      grants_[i] = {static_cast<int32_t>(o), tokens};
-      room -= tokens;
-      pending_.forced_tokens += tokens;
-      if (offer.draft_model < 0) break;
-      const auto model = static_cast<size_t>(offer.draft_model);
-      if (forced_rows_.size() <= model) forced_rows_.resize(model + 1);
-      std::vector<int32_t>& rows = forced_rows_[model];
-      if (rows.size() < static_cast<size_t>(tokens)) rows.resize(static_cast<size_t>(tokens), 0);
-      for (int32_t depth = 0; depth < tokens; ++depth) ++rows[static_cast<size_t>(depth)];
-      break;
-    }
-  }
-}
-
-void DraftBudget::PrepareOptions(std::span<const BudgetSequence> sequences) {
-  options_.clear();
-  option_offers_.clear();
-  tenants_.clear();
-  tenant_weights_.clear();
-  size_t tokens = 0;
-  for (const BudgetSequence& sequence : sequences) {
-    if (sequence.mode != SpeculationMode::kAuto) continue;
-    for (const DraftOffer& offer : sequence.offers) {
-      tokens += static_cast<size_t>(std::max(offer.max_tokens, 0));
-    }
-  }
-  survivals_.resize(2 * tokens);
-  std::span<float> unused(survivals_);
-  const auto take = [&unused](size_t size) {
-    const std::span<float> taken = unused.first(size);
-    unused = unused.subspan(size);
-    return taken;
-  };
-  for (size_t i = 0; i < sequences.size(); ++i) {
-    const BudgetSequence& sequence = sequences[i];
-    if (sequence.mode != SpeculationMode::kAuto) continue;
-    for (size_t o = 0; o < sequence.offers.size(); ++o) {
-      const DraftOffer& offer = sequence.offers[o];
-      if (offer.max_tokens <= 0) continue;
-      const DraftClass draft{offer.source, sequence.band};
-      const std::span<float> survival = take(static_cast<size_t>(offer.max_tokens));
-      const std::span<float> sure = take(static_cast<size_t>(offer.max_tokens));
-      sequence.acceptance->PredictSurvival(draft, offer.confidences, *sequence.request, survival);
-      const double evidence = sequence.acceptance->Evidence(draft);
-      const auto trust = static_cast<float>(evidence / (evidence + kDoubtTokens));
-      float product = 1;
-      for (size_t depth = 0; depth < survival.size(); ++depth) {
-        product *= trust;
-        sure[depth] = survival[depth] * product;
-      }
-      const DraftOption option{.sequence = static_cast<int32_t>(i),
-                               .tenant = TenantIndex(sequence),
-                               .draft_model = offer.draft_model,
-                               .survival = survival,
-                               .sure_survival = sure};
-      options_.push_back(option);
-      option_offers_.push_back(static_cast<int32_t>(o));
-    }
-  }
-}
-
-void DraftBudget::PriceCatchUp(std::span<const BudgetSequence> sequences) {
-  const auto offer_of = [&](size_t o) -> const DraftOffer& {
-    return sequences[static_cast<size_t>(options_[o].sequence)]
-        .offers[static_cast<size_t>(option_offers_[o])];
-  };
-  catch_up_rows_.clear();
-  for (size_t o = 0; o < options_.size(); ++o) {
-    const DraftOffer& offer = offer_of(o);
-    if (offer.draft_model < 0) continue;
-    const auto model = static_cast<size_t>(offer.draft_model);
-    if (catch_up_rows_.size() <= model) catch_up_rows_.resize(model + 1);
-    catch_up_rows_[model].users += 1;
-    catch_up_rows_[model].rows += std::max(offer.catch_up_tokens, 0);
-  }
-  for (size_t m = 0; m < catch_up_rows_.size(); ++m) {
-    CatchUp& catch_up = catch_up_rows_[m];
-    if (catch_up.rows == 0) continue;
-    // All in one forward, the dearest case.
-    const ForwardCost without = DraftCost(m, catch_up.users);
-    const ForwardCost with = DraftCost(m, catch_up.users + catch_up.rows);
-    catch_up.us_per_row = std::max(with.us - without.us, 0.0) / catch_up.rows;
-    catch_up.most_us_per_row = std::max(with.most_us - without.us, 0.0) / catch_up.rows;
-  }
-  settled_options_ = options_;
-  for (size_t o = 0; o < options_.size(); ++o) {
-    const DraftOffer& offer = offer_of(o);
-    if (offer.draft_model < 0 || offer.catch_up_tokens <= 0) continue;
-    const CatchUp& catch_up = catch_up_rows_[static_cast<size_t>(offer.draft_model)];
-    DraftOption& option = options_[o];
-    const BudgetSequence& sequence = sequences[static_cast<size_t>(option.sequence)];
-    const double us = catch_up.us_per_row * offer.catch_up_tokens;
-    double tokens = 1;
-    for (const float survival : option.survival) tokens += survival;
-    const auto share = [tokens](int32_t of) { return std::min(1.0, tokens / std::max(of, 1)); };
-    const double usual_us = catch_up.us_per_row * std::min(offer.catch_up_tokens, kUsualCatchUp);
-    option.catch_up_us = std::max(us * share(sequence.remaining_tokens), usual_us);
-    option.catch_up_most_us = catch_up.most_us_per_row * offer.catch_up_tokens;
-    DraftOption& settled = settled_options_[o];
-    settled.catch_up_us = std::min(
-        option.catch_up_us,
-        std::max({catch_up.us_per_row * std::min(offer.catch_up_tokens, sequence.prompt_tokens) *
-                      share(sequence.generated_tokens + sequence.remaining_tokens),
-                  us * share(kSettledTokens), usual_us}));
-    settled.catch_up_most_us = option.catch_up_most_us;
-  }
-}
-
-int32_t DraftBudget::TenantIndex(const BudgetSequence& sequence) {
-  const auto found = std::find(tenants_.begin(), tenants_.end(), sequence.tenant);
-  if (found == tenants_.end()) {
-    tenants_.push_back(sequence.tenant);
-    tenant_weights_.push_back(sequence.weight);
-    return static_cast<int32_t>(tenants_.size()) - 1;
-  }
-  return static_cast<int32_t>(found - tenants_.begin());
-}
-
-void DraftBudget::PrepareCosts(std::span<const BudgetSequence> sequences, int32_t other_rows,
-                               int32_t max_rows) {
-  const int32_t plain_rows = static_cast<int32_t>(sequences.size()) + pending_.forced_tokens;
-  pending_.plain_rows = plain_rows;
-  pending_.step_rows = plain_rows + other_rows;
-  int32_t positions = 0;
-  for (size_t o = 0; o < options_.size(); ++o) {
-    // At most one option of a sequence.
-    const auto tokens = static_cast<int32_t>(options_[o].survival.size());
-    positions += tokens;
-  }
-  positions = std::clamp(positions, 0, std::max(max_rows - pending_.step_rows, 0));
-  target_table_.resize(static_cast<size_t>(positions) + 1);
-  target_cost_.Predict(plain_rows, target_table_);
-  if (other_rows > 0) {
-    // The prefill is done anyhow: decoding is worth what it is without it, and a draft's rows cost
-    // what they add to the step. Not less than without the prefill: what looks like that is noise,
-    // and a draft cache would be filled for this step alone.
-    prefill_table_.resize(target_table_.size());
-    target_cost_.Predict(pending_.step_rows, prefill_table_);
-    const double prefill_us = prefill_table_[0].us - target_table_[0].us;
-    for (size_t x = 0; x < target_table_.size(); ++x) {
-      ForwardCost& cost = target_table_[x];
-      const ForwardCost& with = prefill_table_[x];
-      cost.us = std::max(cost.us, with.us - prefill_us);
-      cost.least_us = std::max(cost.least_us, with.least_us - prefill_us);
-      cost.most_us = std::max(cost.most_us, with.most_us - prefill_us);
-    }
-  }
-
-  size_t models = forced_rows_.size();
-  for (const DraftOption& option : options_) {
-    models = std::max(models, static_cast<size_t>(option.draft_model + 1));
-  }
-  forced_rows_.resize(models);
-  draft_tables_.resize(std::max(draft_tables_.size(), models));
-  double forced_us = 0;
-  for (size_t m = 0; m < models; ++m) {
-    int32_t rows = forced_rows_[m].empty() ? 0 : forced_rows_[m][0];
-    for (const DraftOption& option : options_) {
-      if (option.draft_model == static_cast<int32_t>(m)) ++rows;
-    }
-    draft_tables_[m].assign(1, {});
-    for (int32_t n = 1; n <= rows; ++n) draft_tables_[m].push_back(DraftCost(m, n));
-    for (const int32_t n : forced_rows_[m])
-      forced_us += draft_tables_[m][static_cast<size_t>(n)].us;
-  }
-  pending_.plain_us = target_table_[0].us + forced_us;
-  pending_.plain_tokens = static_cast<double>(sequences.size());
-  costs_ = {.sequences = std::max(static_cast<int32_t>(sequences.size()), 1),
-            .target = target_table_,
-            .drafts = {draft_tables_.data(), models},
-            .forced_rows = {forced_rows_.data(), models},
-            .tenant_weights = tenant_weights_};
-}
-
-bool DraftBudget::TryClass(std::span<const BudgetSequence> sequences, bool known) {
-  const auto class_of = [&](size_t o) {
-    const BudgetSequence& sequence = sequences[static_cast<size_t>(options_[o].sequence)];
-    const DraftOffer& offer = sequence.offers[static_cast<size_t>(option_offers_[o])];
-    return DraftClass{offer.source, sequence.band};
-  };
-  const auto tenant_of = [&](size_t o) {
-    return sequences[static_cast<size_t>(options_[o].sequence)].acceptance;
-  };
+bool DraftBudget::TryClass(bool known) {
+  const std::span<const DraftOption> options = choices_.options();
+  const auto class_of = [&](size_t o) { return choices_.ClassOf(o); };
+  const auto tenant_of = [&](size_t o) { return choices_.SequenceOf(o).acceptance; };
   for (const PlannedDraft& draft : plan_.drafts) {
     if (draft.tokens == 0) continue;
     const auto o = static_cast<size_t>(draft.option);
     tenant_of(o)->trial(class_of(o)) = {step_ + kFirstInterval, 0};
   }
   // The class that has waited longest.
-  size_t due = options_.size();
+  size_t due = options.size();
   int64_t due_step = step_ + 1;
-  for (size_t o = 0; o < options_.size(); ++o) {
+  for (size_t o = 0; o < options.size(); ++o) {
     const AcceptanceModel::Trial& trial = tenant_of(o)->trial(class_of(o));
     if (trial.due_step >= due_step) continue;
     if (known != (tenant_of(o)->Evidence(class_of(o)) >= kTrialEvidence)) continue;
     due_step = trial.due_step;
     due = o;
   }
-  if (due == options_.size()) return false;
+  if (due == options.size()) return false;
   AcceptanceModel* const acceptance = tenant_of(due);
   const DraftClass draft = class_of(due);
   AcceptanceModel::Trial& trial = acceptance->trial(draft);
@@ -318,19 +107,18 @@ bool DraftBudget::TryClass(std::span<const BudgetSequence> sequences, bool known
   // Could it pay at all?
   trial_options_.clear();
   trial_order_.clear();
-  trial_survivals_.assign(survivals_.begin(), survivals_.end());
-  for (size_t o = 0; o < options_.size(); ++o) {
+  const std::span<const float> survivals = choices_.survivals();
+  trial_survivals_.assign(survivals.begin(), survivals.end());
+  for (size_t o = 0; o < options.size(); ++o) {
     if (tenant_of(o) != acceptance || class_of(o).source != draft.source ||
         class_of(o).band != draft.band) {
       continue;
     }
     trial_order_.push_back(static_cast<int32_t>(o));
-    DraftOption option = options_[o];
-    const std::span<const float> confidences = sequences[static_cast<size_t>(option.sequence)]
-                                                   .offers[static_cast<size_t>(option_offers_[o])]
-                                                   .confidences;
+    DraftOption option = options[o];
+    const std::span<const float> confidences = choices_.OfferOf(o).confidences;
     float* const hopeful =
-        &trial_survivals_[static_cast<size_t>(option.survival.data() - survivals_.data())];
+        &trial_survivals_[static_cast<size_t>(option.survival.data() - survivals.data())];
     double product = 1;
     for (size_t depth = 0; depth < option.survival.size(); ++depth) {
       product *=
@@ -340,8 +128,9 @@ bool DraftBudget::TryClass(std::span<const BudgetSequence> sequences, bool known
     option.survival = {hopeful, option.survival.size()};
     trial_options_.push_back(option);
   }
-  trial_plan_.drafts.resize(sequences.size());
-  search_.FindBest(costs_, trial_options_, PositionSearch::View::kHopeful, kUnlimited, trial_plan_);
+  trial_plan_.drafts.resize(plan_.drafts.size());
+  search_.FindBest(choices_.costs(), trial_options_, PositionSearch::View::kHopeful, kUnlimited,
+                   trial_plan_);
   if (trial_plan_.log_speed < plan_.log_speed + kHopefulGain) {
     trial.due_step = step_ + kRecheckInterval;
     return false;
@@ -349,8 +138,8 @@ bool DraftBudget::TryClass(std::span<const BudgetSequence> sequences, bool known
 
   // The number of sequences and of tokens that tells most for what may be lost.
   std::sort(trial_order_.begin(), trial_order_.end(), [&](int32_t a, int32_t b) {
-    const DraftOption& x = options_[static_cast<size_t>(a)];
-    const DraftOption& y = options_[static_cast<size_t>(b)];
+    const DraftOption& x = options[static_cast<size_t>(a)];
+    const DraftOption& y = options[static_cast<size_t>(b)];
     const bool x_used = plan_.drafts[static_cast<size_t>(x.sequence)].tokens > 0;
     const bool y_used = plan_.drafts[static_cast<size_t>(y.sequence)].tokens > 0;
     if (x_used != y_used) return y_used;
@@ -367,7 +156,7 @@ bool DraftBudget::TryClass(std::span<const BudgetSequence> sequences, bool known
       double tried = 0;
       size_t longest = 0;
       for (size_t i = 0; i < count; ++i) {
-        const DraftOption& option = options_[static_cast<size_t>(trial_order_[i])];
+        const DraftOption& option = options[static_cast<size_t>(trial_order_[i])];
         const size_t tokens = std::min(length, option.survival.size());
         longest = std::max(longest, tokens);
         trial_plan_.drafts[static_cast<size_t>(option.sequence)] = {trial_order_[i],
@@ -381,25 +170,25 @@ bool DraftBudget::TryClass(std::span<const BudgetSequence> sequences, bool known
       for (const PlannedDraft& planned : trial_plan_.drafts) {
         positions += static_cast<size_t>(planned.tokens);
       }
-      if (positions >= costs_.target.size()) break;
-      search_.Price(costs_, options_, PositionSearch::View::kExpected, trial_plan_);
+      if (positions >= choices_.costs().target.size()) break;
+      search_.Price(choices_.costs(), options, PositionSearch::View::kExpected, trial_plan_);
       const double risk = std::max(trial_plan_.risk_us - plan_.risk_us, 0.0);
-      const double score = tried / (tried + kHalfKnownTokens) / (risk + 0.05 * pending_.plain_us);
+      const double score = tried / (tried + kHalfKnownTokens) / (risk + 0.05 * choices_.plain_us());
       if (score <= best_score) continue;
       best_score = score;
       best_risk = risk;
       std::swap(best_trial_plan_, trial_plan_);
-      trial_plan_.drafts.resize(sequences.size());
+      trial_plan_.drafts.resize(plan_.drafts.size());
     }
   }
   if (best_score <= 0) return false;
   if (acceptance->Evidence(draft) > 4 && trial.due_step + kPatience > step_) {
     const auto o = static_cast<size_t>(trial_order_.front());
-    const BudgetSequence& sequence = sequences[static_cast<size_t>(options_[o].sequence)];
-    if (sequence.offers[static_cast<size_t>(option_offers_[o])].catch_up_tokens >
-            sequence.prompt_tokens + kFirstInterval &&
-        kFirstInterval < sequence.offers[static_cast<size_t>(option_offers_[o])].catch_up_tokens)
+    const int32_t lacking = choices_.OfferOf(o).catch_up_tokens;
+    if (lacking > choices_.SequenceOf(o).prompt_tokens + kFirstInterval &&
+        lacking > kFirstInterval) {
       return false;
+    }
   }
   if (best_risk > allowance_us_) {
     wanted_us_ = std::max(wanted_us_, best_risk);
@@ -418,26 +207,26 @@ bool DraftBudget::TryClass(std::span<const BudgetSequence> sequences, bool known
 bool DraftBudget::TryRows(int32_t other_rows) {
   saving_ = false;
   if (other_rows > 0) return false;
-  if (pending_.plain_rows * 3 < cost_trial_rows_ * 2 ||
-      pending_.plain_rows * 2 > cost_trial_rows_ * 3) {
+  if (choices_.plain_rows() * 3 < cost_trial_rows_ * 2 ||
+      choices_.plain_rows() * 2 > cost_trial_rows_ * 3) {
     cost_trial_ = {};
-    cost_trial_rows_ = pending_.plain_rows;
+    cost_trial_rows_ = choices_.plain_rows();
   }
   if (cost_trial_.due_step > step_) return false;
   trial_plan_.drafts.resize(plan_.drafts.size());
-  search_.FindBest(costs_, settled_options_, PositionSearch::View::kHopeful, allowance_us_,
-                   trial_plan_);
+  search_.FindBest(choices_.costs(), choices_.settled_options(), PositionSearch::View::kHopeful,
+                   allowance_us_, trial_plan_);
   const bool affordable = trial_plan_.log_speed >= plan_.log_speed + kHopefulGain;
-  const double kept_us = kKeptAllowanceSteps * pending_.plain_us;
+  const double kept_us = kKeptAllowanceSteps * choices_.plain_us();
   double catch_up_us = 0;
   for (const PlannedDraft& draft : trial_plan_.drafts) {
     if (draft.tokens > 0)
-      catch_up_us += options_[static_cast<size_t>(draft.option)].catch_up_most_us;
+      catch_up_us += choices_.options()[static_cast<size_t>(draft.option)].catch_up_most_us;
   }
   // What caches lack should be made up for once, and then be used for the best plan and for as many
   // trials as it takes.
   double needed_us = affordable ? trial_plan_.risk_us : 0;
-  if (catch_up_us > kCatchUpSteps * pending_.plain_us) {
+  if (catch_up_us > kCatchUpSteps * choices_.plain_us()) {
     needed_us += (kBurst - 1) * std::max(trial_plan_.risk_us - catch_up_us, 0.0);
     needed_us = std::max(needed_us, trial_plan_.denied_us);
   } else if (!affordable) {
@@ -452,7 +241,7 @@ bool DraftBudget::TryRows(int32_t other_rows) {
     cost_trial_.due_step = step_ + kRecheckInterval;
     return false;
   }
-  search_.Price(costs_, options_, PositionSearch::View::kExpected, trial_plan_);
+  search_.Price(choices_.costs(), choices_.options(), PositionSearch::View::kExpected, trial_plan_);
   std::swap(plan_, trial_plan_);
   pending_.probe = true;
   pending_.cost_probe = true;
@@ -478,7 +267,7 @@ void DraftBudget::Count(std::span<const BudgetSequence> sequences) {
     const bool offered = std::any_of(sequence.offers.begin(), sequence.offers.end(),
                                      [](const DraftOffer& offer) { return offer.max_tokens > 0; });
     OffReason reason = OffReason::kDoesNotPay;
-    if (sequence.limited || target_table_.size() < 2) {
+    if (sequence.limited || choices_.costs().target.size() < 2) {
       reason = OffReason::kLimit;
     }
     if (!offered && !sequence.limited) {
@@ -496,15 +285,15 @@ void DraftBudget::Count(std::span<const BudgetSequence> sequences) {
 
 void DraftBudget::Observe(std::span<const BudgetSequence> sequences, const StepOutcome& outcome) {
   // Learn first, so that the account below is kept in what is known now.
-  target_cost_.Observe(outcome.target_rows, outcome.target_us);
+  costs_.target.Observe(outcome.target_rows, outcome.target_us);
   double draft_us = 0;
   double step_us = outcome.target_us;
   for (const DraftForward& forward : outcome.draft_forwards) {
     if (forward.draft_model < 0) continue;
     const auto model = static_cast<size_t>(forward.draft_model);
-    if (draft_costs_.size() <= model) draft_costs_.resize(model + 1);
-    draft_costs_[model].Observe(forward.rows, forward.us);
-    const double expected = draft_costs_[model].Predict(forward.rows).us;
+    if (costs_.drafts.size() <= model) costs_.drafts.resize(model + 1);
+    costs_.drafts[model].Observe(forward.rows, forward.us);
+    const double expected = costs_.drafts[model].Predict(forward.rows).us;
     draft_us += std::min(forward.us, kDisturbedStep * expected);
     step_us += forward.us;
   }
@@ -564,7 +353,7 @@ void DraftBudget::Observe(std::span<const BudgetSequence> sequences, const StepO
   if (pending_.cost_probe) {
     // Draft caches are not behind now: the next trials are cheap.
     if (++cost_trial_burst_ < kBurst || step_us < kCheaper * plan_.us ||
-        target_cost_.Certainty(outcome.target_rows) < kDoubted) {
+        costs_.target.Certainty(outcome.target_rows) < kDoubted) {
       cost_trial_.due_step = step_ + 1;
     } else {
       cost_trial_burst_ = 0;
@@ -574,12 +363,12 @@ void DraftBudget::Observe(std::span<const BudgetSequence> sequences, const StepO
   }
 
   allowance_us_ += kAllowanceShare * step_us;
-  if (plan_.positions > 0 && pending_.plain_us > 0) {
-    const double more = target_cost_.Predict(outcome.target_rows).us -
-                        target_cost_.Predict(pending_.step_rows).us + draft_us;
-    allowance_us_ += accepted * pending_.plain_us / pending_.plain_tokens - more;
+  if (plan_.positions > 0 && choices_.plain_us() > 0) {
+    const double more = costs_.target.Predict(outcome.target_rows).us -
+                        costs_.target.Predict(choices_.step_rows()).us + draft_us;
+    allowance_us_ += accepted * choices_.plain_us() / choices_.plain_tokens() - more;
   }
-  const double kept = std::max(kKeptAllowanceSteps * pending_.plain_us, wanted_us_);
+  const double kept = std::max(kKeptAllowanceSteps * choices_.plain_us(), wanted_us_);
   allowance_us_ = std::min(allowance_us_, kept);
 }
 

@@ -7,40 +7,12 @@
 #include <span>
 #include <vector>
 
-#include "foretoken/options.h"
 #include "speculative/acceptance_model.h"
+#include "speculative/draft_choices.h"
 #include "speculative/forward_cost_model.h"
 #include "speculative/position_search.h"
 
 namespace foretoken {
-
-// What a source could draft for a sequence in this step.
-struct DraftOffer {
-  DraftSourceKind source = DraftSourceKind::kDraftModel;
-  // The length of its proposal, or how many tokens it may draft: all limits are applied.
-  int32_t max_tokens = 0;
-  std::span<const float> confidences;  // see DraftResult; at least max_tokens or none
-  int32_t draft_model = -1;            // kDraftModel: which; 0 and up
-  int32_t catch_up_tokens = 0;         // its cache lacks, beyond the last committed one
-};
-
-// A running sequence, as a step finds it. The pointers are the engine's; never null.
-struct BudgetSequence {
-  int64_t tenant = 0;
-  double weight = 1;  // the tenant's
-  SpeculationMode mode = SpeculationMode::kAuto;
-  int32_t fixed_tokens = 0;  // kFixed
-  TemperatureBand band = TemperatureBand::kZero;
-  AcceptanceModel* acceptance = nullptr;  // the tenant's
-  RequestAcceptance* request = nullptr;
-  int32_t prompt_tokens = 0;
-  int32_t generated_tokens = 0;
-  int32_t remaining_tokens = 1;  // expected to be generated still
-  bool limited = false;          // its limits leave no room for a draft
-  // kAuto takes the one that pays most, kFixed the first that has something to say.
-  std::span<const DraftOffer> offers;
-};
-
 
 struct DraftForward {
   int32_t draft_model = 0;
@@ -59,23 +31,6 @@ struct StepOutcome {
   double target_us = 0;
   std::span<const DraftForward> draft_forwards;
   std::span<const DraftOutcome> sequences;  // in the order given to Choose
-};
-
-// Why a sequence that may draft did not.
-enum class OffReason {
-  kNoDraft,     // no source had anything to say
-  kLimit,       // its limits or the step's rows leave no room
-  kDoesNotPay,  // plain decoding is expected to be as fast
-  kUnknown,     // not known well enough, and what may be lost by trying is used up
-  kFloor,       // the positions went to other tenants' floors
-};
-inline constexpr size_t kOffReasons = 5;
-
-// What a sequence drafts in this step; `offer` is the index of the source's; 0 tokens: plain.
-struct DraftGrant {
-  int32_t offer = -1;
-  int32_t tokens = 0;
-  OffReason off_reason = OffReason::kDoesNotPay;  // of kAuto without tokens
 };
 
 // Counters of a DraftBudget's life, over steps that were observed. Times are microseconds and of
@@ -108,22 +63,19 @@ class DraftBudget {
   // After Choose, with the same sequences; not if the step failed.
   void Observe(std::span<const BudgetSequence> sequences, const StepOutcome& outcome);
 
-  const ForwardCostModel& target_cost() const { return target_cost_; }
+  const ForwardCostModel& target_cost() const { return costs_.target; }
   const DraftBudgetMetrics& metrics() const { return metrics_; }
   // What the step that Choose was last asked about is expected to take, drafts included; 0: not
   // known.
   double expected_us() const { return plan_.us; }
   // A forward of a step without sequences to decide for: its cost is learned all the same.
-  void ObserveForward(int32_t target_rows, double us) { target_cost_.Observe(target_rows, us); }
+  void ObserveForward(int32_t target_rows, double us) {
+    costs_.target.Observe(target_rows, us);
+  }
 
  private:
   // What Choose remembers for Observe.
   struct Pending {
-    int32_t forced_tokens = 0;  // of kFixed
-    int32_t plain_rows = 0;     // of the target's forward without kAuto's drafts and other rows
-    int32_t step_rows = 0;      // with other rows
-    double plain_us = 0;        // of plain_rows and the forced drafts
-    double plain_tokens = 0;
     double predicted_accepted = 0;
     bool probe = false;
     bool cost_probe = false;
@@ -132,20 +84,13 @@ class DraftBudget {
     double trial_rate = 0;  // before
   };
 
-  void GrantFixed(std::span<const BudgetSequence> sequences, int32_t room);
-  void PrepareOptions(std::span<const BudgetSequence> sequences);
-  void PriceCatchUp(std::span<const BudgetSequence> sequences);
-  void PrepareCosts(std::span<const BudgetSequence> sequences, int32_t other_rows,
-                    int32_t max_rows);
-  int32_t TenantIndex(const BudgetSequence& sequence);
-  bool TryClass(std::span<const BudgetSequence> sequences, bool known);
+  bool TryClass(bool known);
   bool TryRows(int32_t other_rows);
   void RefreshPlain(int32_t other_rows);
   void Count(std::span<const BudgetSequence> sequences);
-  ForwardCost DraftCost(size_t model, int32_t rows) const;
 
-  ForwardCostModel target_cost_;
-  std::vector<ForwardCostModel> draft_costs_;
+  ForwardCosts costs_;
+  DraftChoices choices_;
   PositionSearch search_;
   DraftBudgetMetrics metrics_;
   int64_t step_ = 0;
@@ -159,26 +104,7 @@ class DraftBudget {
   int32_t cost_trial_rows_ = 0;
   Pending pending_;
 
-  struct CatchUp {
-    int32_t users = 0;
-    int32_t rows = 0;
-    double us_per_row = 0;
-    double most_us_per_row = 0;
-  };
-
   // Scratch of Choose.
-  std::vector<CatchUp> catch_up_rows_;  // by draft model
-  StepCosts costs_;
-  std::vector<ForwardCost> target_table_;
-  std::vector<ForwardCost> prefill_table_;
-  std::vector<std::vector<ForwardCost>> draft_tables_;
-  std::vector<std::vector<int32_t>> forced_rows_;
-  std::vector<int64_t> tenants_;
-  std::vector<double> tenant_weights_;
-  std::vector<DraftOption> options_;
-  std::vector<DraftOption> settled_options_;  // as if all had drafted from their start on
-  std::vector<int32_t> option_offers_;
-  std::vector<float> survivals_;
   std::vector<DraftOption> trial_options_;
   std::vector<int32_t> trial_order_;
   std::vector<float> trial_survivals_;

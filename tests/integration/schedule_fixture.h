@@ -17,18 +17,7 @@
 #include "foretoken/runtime_manager.h"
 #include "integration/schedule_cases.h"
 #include "integration/schedule_judge.h"
-
-#if defined(__SANITIZE_THREAD__)
-#define FORETOKEN_THREAD_SANITIZER
-#elif defined(__SANITIZE_ADDRESS__)
-#define FORETOKEN_ADDRESS_SANITIZER
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define FORETOKEN_THREAD_SANITIZER
-#elif __has_feature(address_sanitizer)
-#define FORETOKEN_ADDRESS_SANITIZER
-#endif
-#endif
+#include "integration/slowness.h"
 
 namespace foretoken {
 
@@ -133,15 +122,6 @@ void PlanFaults(const FaultPlan& plan, const FakeModelOptions& model, uint64_t s
 // Plays a schedule on a runtime of its own, every client on a thread of its own. Returns what went
 // wrong, a line each.
 std::vector<std::string> Play(const Schedule& schedule, Totals& totals);
-
-// How many times slower than without it a sanitizer makes this build.
-#if defined(FORETOKEN_THREAD_SANITIZER)
-inline constexpr int32_t kSlowness = 8;
-#elif defined(FORETOKEN_ADDRESS_SANITIZER)
-inline constexpr int32_t kSlowness = 3;
-#else
-inline constexpr int32_t kSlowness = 1;
-#endif
 
 }  // namespace foretoken
 

@@ -27,7 +27,7 @@ TEST(BenchLoadCeilingTest, LooksUpRowsOfEveryLength) {
 }
 
 TEST(BenchLoadCeilingTest, TakesTheBestLength) {
-  const ForwardCosts costs = {.target_ms = {{2, 10}, {4, 12}, {6, 20}},
+  const MeasuredForwards costs = {.target_ms = {{2, 10}, {4, 12}, {6, 20}},
                               .draft_ms = {{1, 100}, {2, 2}}};
   const SpeculationStats seen = Seen({80, 60}, DraftSourceKind::kDraftModel);
   const SpeculationCeiling ceiling = CeilingAt(2, costs, seen);
@@ -40,14 +40,14 @@ TEST(BenchLoadCeilingTest, TakesTheBestLength) {
 }
 
 TEST(BenchLoadCeilingTest, HalfOfTheDraftsCostHalf) {
-  const ForwardCosts costs = {.target_ms = {{1, 10}, {2, 10}}, .draft_ms = {{1, 4}}};
+  const MeasuredForwards costs = {.target_ms = {{1, 10}, {2, 10}}, .draft_ms = {{1, 4}}};
   SpeculationStats seen = Seen({100}, DraftSourceKind::kDraftModel);
   seen.by_source[DraftSourceKind::kDraftModel].drafted = 50;
   EXPECT_DOUBLE_EQ(CeilingAt(1, costs, seen).ratio, 20.0 / 12);
 }
 
 TEST(BenchLoadCeilingTest, IsOneWhereNothingPaysOrNothingIsKnown) {
-  const ForwardCosts costs = {.target_ms = {{1, 10}, {2, 30}}, .draft_ms = {}};
+  const MeasuredForwards costs = {.target_ms = {{1, 10}, {2, 30}}, .draft_ms = {}};
   EXPECT_EQ(CeilingAt(1, costs, Seen({100}, DraftSourceKind::kSuffix)).draft_tokens, 0);
   EXPECT_EQ(CeilingAt(1, costs, Seen({100}, DraftSourceKind::kSuffix)).ratio, 1);
   EXPECT_EQ(CeilingAt(1, costs, SpeculationStats()).ratio, 1);

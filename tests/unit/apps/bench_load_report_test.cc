@@ -166,7 +166,7 @@ TEST(BenchLoadReportTest, TheCeilingStandsBesideWhatAutoReached) {
     round.speculation.by_position[1].accepted = 100;
   }
   report.points.push_back(fixed);
-  report.costs = ForwardCosts{.target_ms = {{4, 10}, {8, 12}, {12, 15}}, .draft_ms = {}};
+  report.costs = MeasuredForwards{.target_ms = {{4, 10}, {8, 12}, {12, 15}}, .draft_ms = {}};
   const Json ceiling = LoadReportToJson(report)["ceiling"];
   EXPECT_EQ(ceiling["target_forward_ms"]["8"], 12);
   ASSERT_EQ(ceiling["points"].size(), 1u) << "8 clients have no plain rounds";
