@@ -49,13 +49,12 @@ TEST_F(LlamaBackendTest, RowsComeInTheirOrderAndSequencesDoNotMeet) {
 
 // llama.cpp asserts on this where it is asked for less output than it has sequences.
 TEST_F(LlamaBackendTest, ThereMayBeMoreSequencesThanRowsWithLogits) {
-  const auto backend =
-      model_
-          ->NewBackend({.context_tokens = 32,
-                        .max_sequences = 6,
-                        .max_batch_rows = 16,
-                        .max_logits_rows = 2})
-          .value();
+  const auto backend = model_
+                           ->NewBackend({.context_tokens = 32,
+                                         .max_sequences = 6,
+                                         .max_batch_rows = 16,
+                                         .max_logits_rows = 2})
+                           .value();
   EXPECT_EQ(backend->description().max_logits_rows, 2);
   EXPECT_EQ(LastLogits(*backend, {Row(7, 0, true, 5)}).size(),
             static_cast<size_t>(model_->vocabulary().size()));

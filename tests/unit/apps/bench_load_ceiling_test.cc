@@ -28,7 +28,7 @@ TEST(BenchLoadCeilingTest, LooksUpRowsOfEveryLength) {
 
 TEST(BenchLoadCeilingTest, TakesTheBestLength) {
   const MeasuredForwards costs = {.target_ms = {{2, 10}, {4, 12}, {6, 20}},
-                              .draft_ms = {{1, 100}, {2, 2}}};
+                                  .draft_ms = {{1, 100}, {2, 2}}};
   const SpeculationStats seen = Seen({80, 60}, DraftSourceKind::kDraftModel);
   const SpeculationCeiling ceiling = CeilingAt(2, costs, seen);
   // One: 1.8 * 10 / (12 + 2); two: 2.4 * 10 / (20 + 4).
