@@ -95,8 +95,9 @@ Result<DecodeBench> DecodeBench::Open(const BenchFlags& flags) {
                              MakeTenantConfig(flags.generation, "speculative"));
   FORETOKEN_ASSIGN_OR_RETURN(std::unique_ptr<ModelLoader> loader, NewDefaultLoader());
   const auto table = std::make_shared<ModelTable>(std::move(loader));
-  FORETOKEN_ASSIGN_OR_RETURN(bench.manager_,
-                             RuntimeManager::Create({}, std::make_unique<TableLoader>(table)));
+  FORETOKEN_ASSIGN_OR_RETURN(
+      bench.manager_,
+      RuntimeManager::Create({.prefix_reuse = false}, std::make_unique<TableLoader>(table)));
   bench.target_config_ = config.target;
   FORETOKEN_ASSIGN_OR_RETURN(bench.target_, table->Load(config.target));
 

@@ -230,6 +230,22 @@ Result<NearTieVerdict> FindParting(const RunPair& runs) {
   return verdict;
 }
 
+// The same in cells out of order: the first `before` tokens lie behind a neighbour's cells, which
+// it then leaves, and the rest fills them.
+Result<std::vector<float>> RowInScatteredCells(ModelBackend& backend,
+                                               std::span<const TokenId> neighbour_tokens,
+                                               std::span<const TokenId> prefix, size_t before) {
+  Replay neighbour(backend, kNeighbour);
+  FORETOKEN_RETURN_IF_ERROR(neighbour.Prefill(neighbour_tokens).status());
+  Replay replay(backend);
+  FORETOKEN_RETURN_IF_ERROR(replay.Prefill(prefix.first(before)).status());
+  FORETOKEN_RETURN_IF_ERROR(neighbour.Truncate(0));
+  FORETOKEN_ASSIGN_OR_RETURN(const LogitsRows logits, replay.Prefill(prefix.subspan(before)));
+  std::vector<float> row = Copy(logits[logits.size() - 1]);
+  FORETOKEN_RETURN_IF_ERROR(replay.Truncate(0));
+  return row;
+}
+
 }  // namespace
 
 ForwardShape ShapeOfRound(const TokensEvent& event, int32_t draft_k) {
@@ -287,6 +303,13 @@ Result<NearTieVerdict> JudgeNearTieInBatches(ModelBackend& backend, const RunPai
     if (comparison.verdict().excused) break;
   }
   FORETOKEN_RETURN_IF_ERROR(neighbour.Truncate(0));
+  for (const size_t quarter : {1, 2, 3}) {
+    const size_t before = prefix.size() * quarter / 4;
+    if (before == 0 || comparison.verdict().excused) continue;
+    FORETOKEN_ASSIGN_OR_RETURN(const std::vector<float> row,
+                               RowInScatteredCells(backend, runs.prompt, prefix, before));
+    FORETOKEN_RETURN_IF_ERROR(comparison.Consider(row));
+  }
   return comparison.verdict();
 }
 

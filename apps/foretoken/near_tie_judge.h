@@ -62,8 +62,9 @@ Result<NearTieVerdict> JudgeNearTie(ModelBackend& backend, const RunPair& runs);
 
 // The same for a run whose forwards are not known, since rows of others were in them: the row is
 // computed one token a forward, and with the whole prefix in forwards of each of `sizes` rows
-// beside another cached sequence, until one of them excuses the difference. The runs' `rounds` are
-// not used. Uses sequences 0 and 1 and leaves them empty.
+// beside another cached sequence, then in cells out of order, as a sequence gets them that follows
+// one that ended, until one of them excuses the difference. The runs' `rounds` are not used. Uses
+// sequences 0 and 1 and leaves them empty.
 Result<NearTieVerdict> JudgeNearTieInBatches(ModelBackend& backend, const RunPair& runs,
                                              std::span<const int32_t> sizes);
 

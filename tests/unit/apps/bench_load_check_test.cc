@@ -35,7 +35,15 @@ class ShiftedBackend : public ModelBackend {
   Status Fork(SequenceId source, SequenceId target, int32_t length) override {
     return backend_->Fork(source, target, length);
   }
-  Status Drop(SequenceId sequence) override { return backend_->Drop(sequence); }
+  Result<std::vector<uint8_t>> SaveSequence(SequenceId sequence) override {
+    return backend_->SaveSequence(sequence);
+  }
+  Status RestoreSequence(SequenceId target, std::span<const uint8_t> state) override {
+    return backend_->RestoreSequence(target, state);
+  }
+  Status UseAdapter(const LoadedAdapter* adapter, float scale) override {
+    return backend_->UseAdapter(adapter, scale);
+  }
 
  private:
   const std::unique_ptr<ModelBackend> backend_;
@@ -58,6 +66,9 @@ class ShiftedModel : public LoadedModel {
     if (!backend.ok()) return backend;
     return std::unique_ptr<ModelBackend>(
         std::make_unique<ShiftedBackend>(std::move(*backend), shift_));
+  }
+  Result<std::shared_ptr<LoadedAdapter>> LoadAdapter(const std::string& path) override {
+    return model_->LoadAdapter(path);
   }
   int32_t trained_context_tokens() const override { return model_->trained_context_tokens(); }
   SamplingOptions RecommendedSampling(SamplingOptions base) const override { return base; }

@@ -81,6 +81,8 @@ class FakeTenant : public TenantRuntime {
   const ModelConfig* draft_model_config() const override { return nullptr; }
   Status draft_ready() const override { return OkStatus(); }
   SamplingOptions recommended_sampling() const override { return {}; }
+  TenantMetrics Metrics() const override { return {}; }
+  Status AddPublicPrefix(const PromptContent&) override { return OkStatus(); }
   Result<std::unique_ptr<GenerationStream>> GenerateStream(GenerateRequest request) override {
     const int64_t number = script_.requests++;
     if (number == script_.refuses) return InvalidArgumentError("refused");
