@@ -43,6 +43,8 @@ class KvRoomTest : public EngineStateTest {
 
   // A running request that has generated some tokens of `max_tokens`.
   Submitted Start(const EngineRequest& request, int steps = 3) {
+    // How much of a prompt a step runs is not to depend on this machine's speed.
+    options_.runtime.prefill_slowdown = 1000;
     const Submitted submitted = Admit(request);
     EXPECT_TRUE(IsRunning(submitted));
     RunSteps(steps);
