@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace foretoken {
@@ -32,15 +33,17 @@ class DraftChoicesTest : public ::testing::Test {
             .remaining_tokens = 100,
             .offers = offers};
   }
-  void Prepare(const std::vector<BudgetSequence>& sequences, int32_t other_rows = 0,
+  void Prepare(std::vector<BudgetSequence> sequences, int32_t other_rows = 0,
                int32_t max_rows = 512) {
-    grants_.assign(sequences.size(), {});
-    choices_.Prepare(sequences, costs_, other_rows, max_rows, grants_);
+    sequences_ = std::move(sequences);
+    grants_.assign(sequences_.size(), {});
+    choices_.Prepare(sequences_, costs_, other_rows, max_rows, grants_);
   }
 
   AcceptanceModel acceptance_;
   RequestAcceptance request_;
   const ForwardCosts costs_ = KnownCosts();
+  std::vector<BudgetSequence> sequences_;
   std::vector<DraftGrant> grants_;
   DraftChoices choices_;
 };
