@@ -44,6 +44,10 @@ constexpr bool kCountsHeap = true;
   return pointer;
 }
 
+void* operator new(size_t size, const std::nothrow_t& /*tag*/) noexcept {
+  return operator new(size);
+}
+
 [[gnu::noinline]] void operator delete(void* pointer) noexcept {
   if (pointer != nullptr) heap_bytes -= malloc_usable_size(pointer) + sizeof(size_t);
   std::free(pointer);  // NOLINT
