@@ -337,18 +337,14 @@ void DraftBudget::Observe(std::span<const BudgetSequence> sequences, const StepO
   steps_since_plain_ = drafted > 0 ? steps_since_plain_ + 1 : 0;
   if (pending_.trial_acceptance != nullptr) {
     AcceptanceModel::Trial& trial = pending_.trial_acceptance->trial(pending_.trial_class);
-    const bool success =
+    const bool is_surprise =
         pending_.trial_acceptance->Rate(pending_.trial_class) > pending_.trial_rate + kSurprise;
-    if (success) {
-      trial.interval = kFirstInterval;
-      trial.due_step = step_ + kFirstInterval;
-    } else if (pending_.trial_acceptance->Evidence(pending_.trial_class) < kTrialEvidence) {
-      trial.interval = kFirstInterval;
-      trial.due_step = step_ + kFirstInterval;
-    } else {
-      trial.interval = std::clamp(trial.interval * 2, kFirstInterval, kMaxInterval);
-      trial.due_step = step_ + trial.interval;
-    }
+    const bool is_unclear =
+        pending_.trial_acceptance->Evidence(pending_.trial_class) < kTrialEvidence;
+    trial.interval = is_surprise || is_unclear
+                         ? kFirstInterval
+                         : std::clamp(trial.interval * 2, kFirstInterval, kMaxInterval);
+    trial.due_step = step_ + trial.interval;
   }
   if (pending_.cost_probe) {
     // Draft caches are not behind now: the next trials are cheap.
