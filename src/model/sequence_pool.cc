@@ -79,7 +79,7 @@ Result<std::vector<uint8_t>> Sequence::Save() const {
 
 Status Sequence::Restore(std::span<const uint8_t> state, int32_t tokens) {
   FORETOKEN_RETURN_IF_ERROR(lease_.Grow(tokens));
-  const Status restored = pool_->backend_.RestoreSequence(id_, state);
+  Status restored = pool_->backend_.RestoreSequence(id_, state);
   if (!restored.ok()) lease_.Truncate(0);
   return restored;
 }
