@@ -46,7 +46,7 @@ struct ActiveRequest {
   CachedSequence& cache() { return decoder->target().cache(); }
   // Its reader has let it wait for so long that what it holds is for others who need it.
   bool IsStalled(Clock::time_point now) const {
-    return stalled_since && now >= *stalled_since + kLongStall;
+    return stalled_since && now >= *stalled_since + kLongStall && !sink.channel().HasRoom();
   }
 
   const EngineRequest request;

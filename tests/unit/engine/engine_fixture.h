@@ -148,7 +148,6 @@ class EngineStateTest : public testing::Test {
   }
   void Unstall(const Submitted& submitted) {
     for (int32_t i = 0; i < options_.runtime.stream_capacity; ++i) submitted.channel->Next();
-    submitted.request->stalled_since.reset();
   }
 
   // Steps until nothing is left to do.

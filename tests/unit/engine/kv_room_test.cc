@@ -322,6 +322,22 @@ TEST_F(KvRoomTest, AReaderThatIsBehindDoesNotBringItsRequestBack) {
   RunToTheEnd();
 }
 
+// Readers that have just read again, before the engine has looked.
+TEST_F(KvRoomTest, OneWhoseReaderReadsAgainIsNotStalled) {
+  const Submitted first = Start(NewRequest(1, Count(1, 120), 20));
+  const Submitted second = Start(NewRequest(1, Count(2, 120), 20));
+  Pause(second);
+  Sequence others = state().sequences.Acquire().value();
+  ASSERT_TRUE(others.Grow(AvailableCells(state()) - 100).ok());
+  for (const Submitted& submitted : {first, second}) {
+    submitted.request->stalled_since = Clock::now() - 2 * ActiveRequest::kLongStall;
+  }
+  EXPECT_FALSE(ResumePaused(state()));
+  EXPECT_TRUE(IsRunning(first) && IsPaused(second));
+  others.Reset();
+  RunToTheEnd();
+}
+
 TEST_F(KvRoomTest, TheStalledMakeRoomForThoseThatWait) {
   options_.backend.kv_cache_tokens = 200;
   const EngineRequest request = NewRequest(2, Count(2, 120), 20);

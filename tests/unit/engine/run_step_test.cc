@@ -395,6 +395,10 @@ class RandomStepsTest : public RunStepTest {
       if (Chance(0.05) && !state().running.empty()) {
         PauseRequest(state(), IndexIn(state().running));
       }
+      if (Chance(0.1) && !state().running.empty()) {
+        ActiveRequest& request = *state().running[IndexIn(state().running)];
+        request.stalled_since = Clock::now() - 2 * ActiveRequest::kLongStall;
+      }
       Step(0.6);
     }
     for (int step = 0; !state().tenants.empty(); ++step) {
