@@ -49,7 +49,7 @@ Result<std::unique_ptr<GenerationStream>> SharedTargetTenant::GenerateStream(
   return NewChannelStream(std::move(channel));
 }
 
-Result<SpeculativeConfig> SharedTargetTenant::SpeculationFor(const GenerateOptions& options) const {
+SpeculativeConfig SharedTargetTenant::SpeculationFor(const GenerateOptions& options) const {
   SpeculativeConfig speculation = options.speculation.value_or(config_.speculation);
   if (config_.speculation.mode == SpeculationMode::kOff) speculation.mode = SpeculationMode::kOff;
   speculation.max_draft_tokens =
@@ -68,7 +68,7 @@ Result<EngineRequest> SharedTargetTenant::MakeEngineRequest(GenerateRequest requ
   FORETOKEN_RETURN_IF_ERROR(
       Sampler::Create(request.options.sampling, made.seed, vocabulary_size).status());
   FORETOKEN_ASSIGN_OR_RETURN(made.prompt, TokenizePrompt(engine.target(), request.prompt));
-  FORETOKEN_ASSIGN_OR_RETURN(made.speculation, SpeculationFor(request.options));
+  made.speculation = SpeculationFor(request.options);
   if (Names(made.speculation, DraftSourceKind::kDraftModel)) {
     made.draft = parts_.draft;
     if (config_.draft_model && !parts_.draft_status.ok()) {

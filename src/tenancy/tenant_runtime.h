@@ -41,7 +41,7 @@ class SharedTargetTenant : public TenantRuntime {
 
  private:
   // The tenant's policy, within which a request's own may move.
-  Result<SpeculativeConfig> SpeculationFor(const GenerateOptions& options) const;
+  SpeculativeConfig SpeculationFor(const GenerateOptions& options) const;
   Result<EngineRequest> MakeEngineRequest(GenerateRequest request) const;
   Result<std::shared_ptr<StreamChannel>> Submit(EngineRequest request) FORETOKEN_EXCLUDES(mutex_);
 

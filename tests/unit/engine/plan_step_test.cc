@@ -276,6 +276,17 @@ TEST_F(PlanStepTest, AStepServesOneAdapter) {
   EXPECT_EQ(RowsOf(plan, adapted), 10);
 }
 
+TEST_F(PlanStepTest, OneThatMayHaveMadeAForwardFailRunsAlone) {
+  const auto first = Decoding(1, 2);
+  Decoding(2, 1);
+  state().fairness.Charge(TenantKey{1}, 100);
+  first[1].request->is_suspect = true;
+  const StepPlan plan = PlanStep(state());
+  EXPECT_EQ(plan.requests.size(), 1u);
+  EXPECT_EQ(RowsOf(plan, first[1]), 1);
+  EXPECT_EQ(state().fairness.Counter(TenantKey{2}), 0) << "who sits out for it loses nothing";
+}
+
 TEST_F(PlanStepTest, WithoutACellForEachTheYoungestArePaused) {
   const auto requests = Decoding(1, 3);
   Sequence others = state().sequences.Acquire().value();

@@ -117,6 +117,46 @@ TEST_F(SettleStepTest, AnAbortedForwardEndsNobody) {
   EXPECT_EQ(Read(first).finish.reason, FinishReason::kLength);
 }
 
+TEST_F(SettleStepTest, OneThatMayHaveMadeASharedForwardFailRunsAloneNext) {
+  const Submitted suspect = Take(1);
+  Take(1);
+  Commit(0, {.status = UnavailableError("whose fault?")});
+  Commit(1, {.committed_rows = 1, .committed = 1});
+  Settle();
+  EXPECT_TRUE(IsRunning(suspect));
+  EXPECT_TRUE(suspect.request->is_suspect);
+  Commit(0, {.committed_rows = 1});
+  Commit(1, {});
+  Settle();
+  EXPECT_TRUE(suspect.request->is_suspect) << "a part of a prompt proves nothing";
+  Commit(0, {.committed_rows = 1, .committed = 1});
+  Settle();
+  EXPECT_FALSE(suspect.request->is_suspect);
+}
+
+TEST_F(SettleStepTest, OneWithoutRoomIsTriedAgainButNotForEver) {
+  options_.runtime.prefix_reuse = true;
+  Add(2, Count(9, 20), 1);
+  RunToTheEnd();
+  EXPECT_EQ(state().prefixes.size(), 1u);
+  const Submitted starving = Take(1);
+  const auto starve = [&] {
+    Commit(0, {.status = ResourceExhaustedError("full")});
+    Settle();
+  };
+  starve();
+  EXPECT_EQ(state().prefixes.size(), 0u) << "all that can be given up is";
+  for (int step = 1; step < 7; ++step) starve();
+  EXPECT_TRUE(IsRunning(starving));
+  Commit(0, {.committed_rows = 1, .committed = 1});
+  Settle();
+  for (int step = 0; step < 7; ++step) starve();
+  EXPECT_TRUE(IsRunning(starving)) << "in a row, that is";
+  starve();
+  EXPECT_TRUE(IsOver(starving));
+  EXPECT_EQ(Read(starving).finish.status, ResourceExhaustedError("full"));
+}
+
 TEST_F(SettleStepTest, ThoseThatAreThroughEndAndTheOthersGoOn) {
   const Submitted first = Take(1);
   const Submitted second = Take(2);
@@ -224,6 +264,51 @@ TEST_F(SettleStepTest, TheTimeBetweenStepsIsIdle) {
   Commit(0, {.committed_rows = 1, .committed = 1});
   Settle();
   EXPECT_EQ(state().metrics.Snapshot().phases.idle_us, 250);
+}
+
+class PublicPrefixTest : public SettleStepTest {
+ protected:
+  PublicPrefixTest() {
+    model_options_.adapters = {{"formal", 11}};
+    options_.runtime.prefix_reuse = true;
+    state().public_prefixes = {Count(1, 20)};
+  }
+  // How much of a prompt a tenant without any of its own finds in the cache.
+  int32_t Found(const Tokens& prompt) {
+    const auto match = state().prefixes.Match(TenantKey{99}, "", prompt);
+    return match ? match->length : 0;
+  }
+};
+
+TEST_F(PublicPrefixTest, IsKeptForAllOnceAPromptHasBeenRunPastIt) {
+  EXPECT_EQ(Found(Count(1, 30)), 0);
+  Add(1, Count(1, 30), 3);
+  RunToTheEnd();
+  EXPECT_EQ(Found(Count(1, 30)), 20) << "and nothing of what is the tenant's own";
+  const size_t kept = state().prefixes.size();
+  const EngineRequest request = NewRequest(2, Count(1, 35), 3);
+  const Submitted other = Admit(request);
+  EXPECT_EQ(other.request->reused_prompt_tokens, 20);
+  RunToTheEnd();
+  EXPECT_EQ(TokensOf(Read(other)), Alone(request));
+  EXPECT_EQ(state().prefixes.size(), kept + 1) << "the request's own, not a second public one";
+  state().prefixes.EvictTenant(TenantKey{1});
+  EXPECT_EQ(Found(Count(1, 30)), 20);
+}
+
+TEST_F(PublicPrefixTest, IsNotKeptOfWhatOnlyBeginsSoOrWasRunOtherwise) {
+  Add(1, Count(1, 15), 30);  // an answer is no prompt, whatever it says
+  EngineRequest adapted = NewRequest(1, Count(1, 30), 3);
+  adapted.adapter = NewAdapter("formal");
+  Add(std::move(adapted));
+  RunToTheEnd();
+  EXPECT_EQ(Found(Count(1, 30)), 0);
+}
+
+TEST_F(PublicPrefixTest, IsKeptOfAPromptThatIsNothingElse) {
+  Add(1, Count(1, 20), 3);
+  RunToTheEnd();
+  EXPECT_EQ(Found(Count(1, 30)), 20);
 }
 
 }  // namespace

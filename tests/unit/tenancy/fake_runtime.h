@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "foretoken/runtime_manager.h"
 #include "testing/fake_model.h"
@@ -48,6 +49,17 @@ inline GenerateRequest FakeRequest(int32_t max_tokens = 12) {
   request.options.sampling.seed = 4;
   request.options.ignore_end_of_text = true;
   return request;
+}
+
+// Text that the fake vocabulary turns into these tokens, end of text excluded: what a client would
+// send as its prediction of an answer.
+inline std::string TextOf(const std::vector<GeneratedToken>& tokens) {
+  std::string text;
+  for (const GeneratedToken& token : tokens) {
+    // 60 leaves no rest by 15, the tokens of a vocabulary of 16 without the end of text.
+    text += static_cast<char>(60 + token.id - 1);
+  }
+  return text;
 }
 
 }  // namespace foretoken

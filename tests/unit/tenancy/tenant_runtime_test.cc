@@ -2,10 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <limits>
+#include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "testing/temp_directory.h"
 #include "unit/tenancy/fake_runtime.h"
 
 namespace foretoken {
@@ -93,6 +97,221 @@ TEST(TenantRuntimeTest, BadOptionsComeBackAtOnce) {
   request = FakeRequest();
   request.options.sampling.logit_bias = {{1000, 1.0f}};
   EXPECT_EQ(tenant->GenerateStream(request).status().code(), StatusCode::kInvalidArgument);
+}
+
+TEST(TenantRuntimeTest, ATenantsLimitsBoundItsRequests) {
+  FakeRuntime runtime({}, {{"target", {}}, {"draft", {}}});
+  TenantConfig config = FakeTenant("bounded", "target", "draft");
+  config.speculation.max_draft_tokens = 2;
+  const auto bounded = runtime.manager->AddTenant(config).value();
+  GenerateRequest request = FakeRequest(30);
+  request.options.speculation =
+      SpeculativeConfig{.mode = SpeculationMode::kFixed, .draft_k = 8, .max_draft_tokens = 8};
+  EXPECT_EQ(bounded->Generate(request)->finish.speculation.by_position.size(), 2u);
+  request.options.speculation->max_draft_tokens = 1;  // less is the request's to ask for
+  EXPECT_EQ(bounded->Generate(request)->finish.speculation.by_position.size(), 1u);
+
+  config.name = "off";
+  config.speculation.mode = SpeculationMode::kOff;
+  const auto off = runtime.manager->AddTenant(config).value();
+  EXPECT_EQ(off->Generate(request)->finish.speculation.drafted, 0);
+}
+
+TEST(TenantRuntimeTest, APredictionIsDraftedAndNeverCopied) {
+  FakeRuntime runtime({}, {{"target", {.end_of_text_logit = -100}}});
+  const auto tenant = runtime.manager->AddTenant(FakeTenant("a", "target")).value();
+  GenerateRequest request = FakeRequest(40);
+  request.options.speculation =
+      SpeculativeConfig{.mode = SpeculationMode::kFixed, .sources = {DraftSourceKind::kPrediction}};
+  const GenerationResult plain = *tenant->Generate(request);
+  EXPECT_EQ(plain.finish.speculation.drafted, 0);
+
+  request.options.prediction = TextOf(plain.tokens);
+  const GenerationResult predicted = *tenant->Generate(request);
+  EXPECT_EQ(predicted.text, plain.text);
+  EXPECT_GT(predicted.finish.speculation.accepted, 20);
+  // One that goes wrong costs rounds, not tokens. (One that is never right is not even tried.)
+  const std::vector<GeneratedToken> beginning(plain.tokens.begin(), plain.tokens.begin() + 10);
+  request.options.prediction = TextOf(beginning) + std::string(40, '<');
+  const GenerationResult mistaken = *tenant->Generate(request);
+  EXPECT_EQ(mistaken.text, plain.text);
+  EXPECT_GT(mistaken.finish.speculation.rejected, 0);
+  // One that the request does not want as a source is not used.
+  request.options.prediction = TextOf(plain.tokens);
+  request.options.speculation->sources = {DraftSourceKind::kDraftModel};
+  EXPECT_EQ(tenant->Generate(request)->finish.speculation.drafted, 0);
+}
+
+TEST(TenantRuntimeTest, AdaptersAreTheTenantsOwn) {
+  FakeModelOptions target;
+  target.adapters = {{"formal.gguf", 5}, {"casual.gguf", 6}};
+  FakeRuntime runtime({}, {{"target", target}});
+  TenantConfig config = FakeTenant("a", "target");
+  config.adapters = {{.id = "voice", .path = "formal.gguf"}};
+  const auto a = runtime.manager->AddTenant(config).value();
+  config.name = "b";
+  config.adapters = {{.id = "voice", .path = "casual.gguf"}};
+  const auto b = runtime.manager->AddTenant(config).value();
+  config.name = "half";
+  config.adapters = {{.id = "voice", .path = "casual.gguf", .scale = 0.5f}};
+  const auto half = runtime.manager->AddTenant(config).value();
+  const auto plain = runtime.manager->AddTenant(FakeTenant("plain", "target")).value();
+
+  GenerateRequest request = FakeRequest(30);
+  const std::string base_text = plain->Generate(request)->text;
+  EXPECT_EQ(a->Generate(request)->text, base_text) << "the base model is still there";
+  request.options.adapter = "voice";
+  const std::string a_text = a->Generate(request)->text;
+  const std::string b_text = b->Generate(request)->text;
+  EXPECT_NE(a_text, base_text);
+  EXPECT_NE(b_text, base_text);
+  EXPECT_NE(a_text, b_text);
+  EXPECT_NE(half->Generate(request)->text, b_text);
+  EXPECT_EQ(a->Generate(request)->text, a_text);
+  const Status unknown = plain->GenerateStream(request).status();
+  EXPECT_EQ(unknown.code(), StatusCode::kNotFound);
+  EXPECT_NE(unknown.message().find("'voice'"), std::string::npos);
+}
+
+TEST(TenantRuntimeTest, AnAdapterThatCannotBeLoadedFailsTheTenant) {
+  FakeRuntime runtime({}, {{"target", {}}});
+  TenantConfig config = FakeTenant("a", "target");
+  config.adapters = {{.id = "voice", .path = "missing.gguf"}};
+  EXPECT_EQ(runtime.manager->AddTenant(config).status().code(), StatusCode::kNotFound);
+  EXPECT_TRUE(runtime.manager->TenantNames().empty());
+  EXPECT_EQ(runtime.controls["target"]->live_backends, 0);
+}
+
+TEST(TenantRuntimeTest, ALateTenantsShareOfTheSlotsIsByItsWeight) {
+  FakeRuntime runtime({.stream_capacity = 1, .max_running = 4},
+                      {{"target", {.end_of_text_logit = -100}}});
+  TenantConfig config = FakeTenant("flood", "target");
+  config.target.kv_cache_tokens = 5000;
+  const auto flood = runtime.manager->AddTenant(config).value();
+  config.name = "heavy";
+  config.weight = 3;
+  const auto heavy = runtime.manager->AddTenant(config).value();
+  // Nobody reads, so nothing ends.
+  std::vector<std::unique_ptr<GenerationStream>> streams;
+  const auto submit = [&](TenantRuntime& tenant, int32_t running) {
+    for (int i = 0; i < 10; ++i) streams.push_back(tenant.GenerateStream(FakeRequest(50)).value());
+    Occupancy requests;
+    do {
+      std::this_thread::yield();
+      requests = tenant.Metrics().requests;
+    } while (requests.running < running || requests.running + requests.queued < 10);
+    EXPECT_EQ(requests.running, running);
+  };
+  submit(*flood, 4);
+  submit(*heavy, 3);
+  EXPECT_EQ(flood->Metrics().requests.running, 4);
+}
+
+TEST(TenantRuntimeTest, WhatWasPublishedIsSharedAndNothingElse) {
+  FakeRuntime runtime({}, {{"target", {.context_tokens = 200}}});
+  const auto a = runtime.manager->AddTenant(FakeTenant("a", "target")).value();
+  const auto b = runtime.manager->AddTenant(FakeTenant("b", "target")).value();
+  const std::string published = "what everyone is told";
+  GenerateRequest request = FakeRequest();
+  request.prompt = published + " and what one has";
+  EXPECT_EQ(a->Generate(request)->finish.usage.cached_prompt_tokens, 0);
+  EXPECT_EQ(b->Generate(request)->finish.usage.cached_prompt_tokens, 0) << "it is the other's";
+
+  ASSERT_TRUE(a->AddPublicPrefix(published).ok());
+  request.prompt = published + " and something new";
+  // A tenant that computes the beginning itself: "a" would find all of it in its own cache.
+  const auto c = runtime.manager->AddTenant(FakeTenant("c", "target")).value();
+  const std::string expected = c->Generate(request)->text;
+  const auto d = runtime.manager->AddTenant(FakeTenant("d", "target")).value();
+  const GenerationResult result = *d->Generate(request);
+  EXPECT_EQ(result.text, expected);
+  const auto shared = static_cast<int32_t>(published.size()) + 1;  // and the beginning of text
+  EXPECT_EQ(result.finish.usage.cached_prompt_tokens, shared);
+  // It is the operator's, not the tenant's whose prompt it was.
+  ASSERT_TRUE(runtime.manager->RemoveTenant("c").ok());
+  const auto e = runtime.manager->AddTenant(FakeTenant("e", "target")).value();
+  EXPECT_EQ(e->Generate(request)->finish.usage.cached_prompt_tokens, shared);
+  EXPECT_EQ(e->AddPublicPrefix(std::vector<TokenId>{99}).code(), StatusCode::kInvalidArgument);
+}
+
+TEST(TenantRuntimeTest, MetricsAreTheTenantsOwn) {
+  FakeRuntime runtime({}, {{"target", {}}, {"draft", {}}});
+  const auto a = runtime.manager->AddTenant(FakeTenant("a", "target", "draft")).value();
+  const auto b = runtime.manager->AddTenant(FakeTenant("b", "target")).value();
+  const GenerationResult result = *a->Generate(FakeRequest(20));
+  EXPECT_EQ(a->Metrics().submitted_requests, 1);
+  EXPECT_EQ(a->Metrics().completion_tokens, 20);
+  EXPECT_EQ(a->Metrics().prompt_tokens, result.finish.usage.prompt_tokens);
+  EXPECT_EQ(a->Metrics().drafted, result.finish.speculation.drafted);
+  EXPECT_EQ(a->Metrics().accepted, result.finish.speculation.accepted);
+  EXPECT_EQ(a->Metrics().first_token_ms.count, 1);
+  EXPECT_EQ(b->Metrics().submitted_requests, 0);
+  EXPECT_EQ(b->Metrics().completion_tokens, 0);
+  ASSERT_TRUE(runtime.manager->RemoveTenant("a").ok());
+  EXPECT_EQ(a->Metrics().submitted_requests, 0) << "it is no longer here";
+}
+
+// Answers that nothing in themselves or their prompts foretells, so that only a store can.
+class SuffixStoreTest : public ::testing::Test {
+ protected:
+  SuffixStoreTest()
+      : runtime_({}, {{"target", {.vocabulary_size = 400, .end_of_text_logit = -100}}}) {}
+
+  TenantConfig Config(const std::string& name, const std::string& path) {
+    TenantConfig config = FakeTenant(name, "target");
+    config.speculation.sources = {DraftSourceKind::kSuffix};
+    config.suffix_store_path = path;
+    return config;
+  }
+  std::shared_ptr<TenantRuntime> Add(const TenantConfig& config) {
+    return runtime_.manager->AddTenant(config).value();
+  }
+  static int64_t Accepted(const std::shared_ptr<TenantRuntime>& tenant) {
+    return tenant->Generate(FakeRequest(50))->finish.speculation.accepted;
+  }
+
+  ::foretoken::testing::TempDirectory directory_;
+  const std::string path_ = directory_.path() + "/store";
+  FakeRuntime runtime_;
+};
+
+TEST_F(SuffixStoreTest, AnAnswerIsRememberedForItsTenantOnly) {
+  const auto a = Add(Config("a", ""));
+  const auto b = Add(Config("b", ""));
+  EXPECT_LT(Accepted(a), 5);
+  EXPECT_LT(Accepted(b), 5);
+  EXPECT_GT(Accepted(a), 25);
+  TenantConfig config = Config("none", "");
+  config.suffix_store_bytes = 0;
+  const auto none = Add(config);
+  EXPECT_LT(Accepted(none), 5);
+  EXPECT_LT(Accepted(none), 5);
+}
+
+TEST_F(SuffixStoreTest, ItIsSavedAtTheRemovalAndLoadedAgain) {
+  EXPECT_LT(Accepted(Add(Config("a", path_))), 5);
+  ASSERT_TRUE(runtime_.manager->RemoveTenant("a").ok());
+  EXPECT_TRUE(std::filesystem::exists(path_));
+  EXPECT_GT(Accepted(Add(Config("a", path_))), 25);
+}
+
+TEST_F(SuffixStoreTest, AFileOfAnotherTenantIsNotTakenUp) {
+  EXPECT_LT(Accepted(Add(Config("a", path_))), 5);
+  ASSERT_TRUE(runtime_.manager->RemoveTenant("a").ok());
+  const std::string copy = directory_.path() + "/copy";
+  std::filesystem::copy_file(path_, copy);
+  EXPECT_LT(Accepted(Add(Config("b", copy))), 5);
+}
+
+TEST_F(SuffixStoreTest, ABrokenFileIsAnEmptyStore) {
+  EXPECT_LT(Accepted(Add(Config("a", directory_.Write("broken", "FTSUFFIX and nothing else")))), 5);
+}
+
+TEST_F(SuffixStoreTest, WithoutAPlaceToSaveItTheTenantIsRemovedAllTheSame) {
+  Accepted(Add(Config("a", directory_.path() + "/missing/store")));
+  EXPECT_EQ(runtime_.manager->RemoveTenant("a").code(), StatusCode::kNotFound);
+  EXPECT_TRUE(runtime_.manager->TenantNames().empty());
+  EXPECT_TRUE(runtime_.manager->AddTenant(Config("a", "")).ok());
 }
 
 }  // namespace
