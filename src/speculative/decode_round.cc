@@ -160,7 +160,14 @@ class Round {
     if (decoder.draft_model() != nullptr && decoder.ReadyDraftModel() == nullptr) {
       return NoDraftReason::kFailing;
     }
-    if (sequence.offers.empty()) return NoDraftReason::kNoProposal;
+    // A draft model that is ready and offers nothing has no room.
+    if (sequence.offers.empty() && decoder.ReadyDraftModel() == nullptr) {
+      return NoDraftReason::kNoProposal;
+    }
+    // Every offer is taken in this mode, as long as there is room.
+    if (sequence.offers.empty() || sequence.mode == SpeculationMode::kFixed) {
+      return NoDraftReason::kLimit;
+    }
     switch (grant.off_reason) {
       case OffReason::kNoDraft:
         return NoDraftReason::kNoProposal;
@@ -220,6 +227,7 @@ class Round {
     const int32_t k = std::min(granted, RoomToDraft(model, session));
     const int32_t behind = model.CatchUpTokens(session);
     const int32_t catch_up = std::min(behind, context_.max_catch_up_rows - catch_up_rows_);
+    member.entry->no_draft = NoDraftReason::kLimit;  // unless it comes to a draft
     if (k <= 0 || (behind > 0 && catch_up <= 0)) return;
     DraftRoom& room = RoomOf(model);
     room.cells -= model.MissingTokens(session) + k - 1;
@@ -272,8 +280,10 @@ class Round {
   }
 
   static void NoteFailure(Member& member, const Status& status) {
+    if (status.ok()) return;
+    member.entry->no_draft = NoDraftReason::kFailing;
     // A cancelled forward is the requests' own end, seen at the verification.
-    if (status.ok() || status.code() == StatusCode::kCancelled) return;
+    if (status.code() == StatusCode::kCancelled) return;
     member.decoder().NoteDraftFailure(DraftSourceKind::kDraftModel, status);
   }
 
@@ -326,7 +336,10 @@ class Round {
 
   void CommitVerified(Member& member, const Verification& verification) {
     RoundEntry& entry = *member.entry;
-    if (!verification.dropped.ok()) member.draft = Draft();
+    if (!verification.dropped.ok()) {
+      member.draft = Draft();
+      entry.no_draft = NoDraftReason::kFailing;
+    }
     SpeculativeDecoder& decoder = member.decoder();
     const SpeculationStats& stats = decoder.stats();
     const int64_t counted = stats.drafted;

@@ -37,9 +37,10 @@ struct RoundEntry {
   int32_t accepted = 0;        // of these
   int32_t committed = 0;       // tokens; 0 while the prompt is not through
   bool bonus = false;          // the draft was accepted whole
-  std::optional<DraftSourceKind> source;         // of the draft
-  NoDraftReason no_draft = NoDraftReason::kOff;  // of a round without one
-  double expected_accepted = 0;                  // what the budget counted on
+  std::optional<DraftSourceKind> source;  // of the draft
+  // Of a round without one; the first, which never drafts, counts as kOff.
+  NoDraftReason no_draft = NoDraftReason::kOff;
+  double expected_accepted = 0;  // what the budget counted on
 };
 
 struct RoundContext {

@@ -19,9 +19,6 @@ struct Draft {
   // nothing, or where the rule does not ask (kCoupled).
   std::vector<std::optional<Distribution>> laws;
   DraftSourceKind source = DraftSourceKind::kDraftModel;
-  // Committed tokens the source had to run before its first proposal, beyond the last two: its
-  // cache was behind.
-  int32_t catch_up_tokens = 0;
   // The source's own estimate, one for each token, that it follows where those before it were
   // right; empty: it does not know.
   std::vector<float> confidence;

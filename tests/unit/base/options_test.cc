@@ -133,6 +133,7 @@ TEST(OptionsTest, TenantsNeedANameAndATarget) {
           {"threads", [](auto& o) { o.draft_model = ModelConfig{.path = "d", .threads = -1}; }},
           {"draft_k", [](auto& o) { o.speculation.draft_k = -1; }},
           {"weight", [](auto& o) { o.weight = 0; }},
+          {"weight", [](auto& o) { o.weight = 0.0009; }},
           {"weight", [](auto& o) { o.weight = 1000.1; }},
           {"weight", [](auto& o) { o.weight = kNan; }},
           {"", [](auto& o) { o.weight = 1000; }},

@@ -131,6 +131,50 @@ TEST(DecodeRoundTest, InFixedModeTheFirstSourceWithSomethingToSayServes) {
   }
 }
 
+TEST(DecodeRoundTest, ARoundWithoutADraftSaysWhy) {
+  Table table({}, {.context_tokens = 16}, {.kv_cache_tokens = 32, .max_sequences = 8});
+  DecoderOptions no_model;
+  no_model.speculation.sources = {kSuffix};
+  const Generation& zero = table.Add({1, 2}, 0);
+  const Generation& silent = table.Add({1, 2}, 2, {}, no_model);
+  const Generation& too_long = table.Add(Tokens(20, 1), 2);
+  const Generation& failing = table.Add({7, 7}, 2);
+  const Generation& drafts = table.Add({8, 8}, 2);
+  const Generation& catches_up = table.Add(Tokens(9, 1), 2);
+  Generation& off = table.generations.emplace_back();
+  off.prompt = {1};
+  DecoderOptions options;
+  options.speculation.mode = SpeculationMode::kOff;
+  table.Begin(off, options, {3});
+  table.Run();
+  table.max_catch_up_rows = 4;
+  table.draft.control->before_decode = [](int64_t, std::span<const BatchRow> rows) {
+    return std::ranges::any_of(rows, [](auto& row) { return row.position == 0 && row.token == 7; })
+               ? InternalError("no luck")
+               : OkStatus();
+  };
+  table.Run();
+  EXPECT_EQ(drafts.entry.drafted, 2);
+  EXPECT_GT(drafts.entry.expected_accepted, 0);
+  EXPECT_EQ(off.entry.no_draft, NoDraftReason::kOff);
+  EXPECT_EQ(zero.entry.no_draft, NoDraftReason::kLimit);
+  EXPECT_EQ(silent.entry.no_draft, NoDraftReason::kNoProposal);
+  EXPECT_EQ(too_long.entry.no_draft, NoDraftReason::kLimit);
+  EXPECT_EQ(catches_up.entry.no_draft, NoDraftReason::kLimit);
+  EXPECT_EQ(failing.entry.no_draft, NoDraftReason::kFailing);
+  table.max_draft_rows = 0;
+  table.Run();
+  EXPECT_EQ(failing.entry.no_draft, NoDraftReason::kFailing);  // and is left alone
+  EXPECT_EQ(drafts.entry.no_draft, NoDraftReason::kLimit);
+  table.max_draft_rows = 100;
+  table.target.control->before_decode = [](int64_t, std::span<const BatchRow> rows) {
+    return rows.size() > SequencesOf(rows).size() ? InternalError("no guesses") : OkStatus();
+  };
+  table.Run();
+  EXPECT_EQ(drafts.entry.drafted, 0);
+  EXPECT_EQ(drafts.entry.no_draft, NoDraftReason::kFailing);
+}
+
 TEST(DecodeRoundTest, DraftedRowsAreLimitedOverAll) {
   for (int32_t limit = 0; limit <= 9; ++limit) {
     Table table;
