@@ -177,9 +177,7 @@ class Generator {
       options.speculation->rule = VerifyRule::kMaxAcceptance;
       scheduled.same_tokens = false;
     }
-    if (random_.Chance(0.3)) {
-      options.prediction = PartlyRight(scheduled.answer);
-    }
+    if (random_.Chance(0.3)) options.prediction = PartlyRight(scheduled.answer);
     if (random_.Chance(0.03)) options.deadline_ms = random_.Int(1, 3);
     MarkPoison(scheduled);
     MakeEvents(scheduled);
@@ -235,9 +233,7 @@ class Generator {
     options.ignore_end_of_text = random_.Chance(0.3);
     static const std::vector<std::string> kStops = {"a", "ab", "\u00e9", "ba", "cd", "abab", "dc"};
     while (random_.Chance(0.15)) options.stop.push_back(random_.Pick(kStops));
-    if (random_.Chance(0.3)) {
-      options.choice = static_cast<uint64_t>(random_.Int(1, 5));
-    }
+    if (random_.Chance(0.3)) options.choice = static_cast<uint64_t>(random_.Int(1, 5));
     return options;
   }
 

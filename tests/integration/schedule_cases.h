@@ -62,14 +62,13 @@ struct TenantRemoval {
 
 // What goes wrong below the engine. Chances are per call.
 struct FaultPlan {
-  bool poison = false;       // every forward of the target with a row of kPoison fails
-  double target_chance = 0;  // a forward of the target finds no room, once
+  bool poison = false;       // every forward of a target with a row of PoisonToken fails
+  double target_chance = 0;  // a forward of a target finds no room, once
   double draft_chance = 0;   // a forward of a draft model fails
   double state_chance = 0;   // a fork fails, or saving or restoring a sequence
 };
 
-// A vocabulary's last token poisons what it is part of, when the faults of a schedule say so. Only
-// requests that are meant to fail can choose it.
+// A vocabulary's last token. Only requests that are meant to fail can choose it.
 inline TokenId PoisonToken(int32_t vocabulary_size) {
   return vocabulary_size - 1;
 }

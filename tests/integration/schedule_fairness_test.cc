@@ -63,7 +63,7 @@ class FairnessTest : public testing::Test {
 
   FakeControl& target() { return *runtime_.controls[kTargetPath]; }
 
-  const Watchdog watchdog_{"fairness", 60 * kSlowness};
+  const Watchdog watchdog_{"fairness"};
   FakeRuntime runtime_;
 };
 

@@ -26,7 +26,6 @@ namespace {
 // No forward for so long: nothing runs, or what runs waits for its reader.
 constexpr auto kStandstill = std::chrono::microseconds(300 * kSlowness);
 constexpr auto kReaderPause = std::chrono::microseconds(200);
-constexpr int32_t kMaxScheduleSeconds = 15 * kSlowness;
 
 // The same failure does not come again within so many calls: it passes.
 constexpr int64_t kCallsBetweenFaults = 8;
@@ -259,15 +258,13 @@ int64_t ForwardLog::Note(std::span<const BatchRow> rows) {
     tokens.resize(static_cast<size_t>(row.position));
     tokens.push_back(row.token);
     for (size_t i = 0; i < prompts_.size(); ++i) {
-      const size_t common = std::min(tokens.size(), prompts_[i].size());
-      if (!std::equal(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(common),
-                      prompts_[i].begin())) {
+      const std::vector<TokenId>& prompt = prompts_[i];
+      if (tokens.size() < prompt.size() ||
+          !std::equal(prompt.begin(), prompt.end(), tokens.begin())) {
         continue;
       }
-      Presence& presence = presences_[i];
-      if (presence.first == 0) presence.first = forwards_;
-      if (tokens.size() == prompts_[i].size()) presence.first_token = forwards_;
-      presence.last = forwards_;
+      if (tokens.size() == prompt.size()) presences_[i].first_token = forwards_;
+      presences_[i].last = forwards_;
     }
   }
   return forwards_;
@@ -284,12 +281,14 @@ ForwardLog::Presence ForwardLog::PresenceOf(size_t prompt) const {
   return presences_[prompt];
 }
 
-Watchdog::Watchdog(std::string about, int32_t seconds)
-    : thread_([this, about = std::move(about), seconds] {
+Watchdog::Watchdog(std::string about)
+    : thread_([this, about = std::move(about)] {
         std::unique_lock lock(mutex_);
-        if (changed_.wait_for(lock, std::chrono::seconds(seconds), [this] { return done_; }))
+        if (changed_.wait_for(lock, std::chrono::seconds(kHangingSeconds),
+                              [this] { return done_; })) {
           return;
-        fmt::print(stderr, "{} hangs: not done after {} s\n", about, seconds);
+        }
+        fmt::print(stderr, "{} hangs\n", about);
         std::fflush(stderr);
         std::abort();
       }) {}
@@ -316,7 +315,7 @@ void PlanFaults(const FaultPlan& plan, const FakeModelOptions& model, uint64_t s
 
 std::vector<std::string> Play(const Schedule& schedule, Totals& totals) {
   NameScheduleOnDeath(schedule.seed);
-  const Watchdog watchdog(fmt::format("schedule {}", schedule.seed), kMaxScheduleSeconds);
+  const Watchdog watchdog(fmt::format("schedule {}", schedule.seed));
   std::vector<std::string> faults;
   FakeRuntime runtime(schedule.runtime, schedule.models);
   StepClock clock;

@@ -78,9 +78,8 @@ class ForwardLog {
  public:
   // Numbers of forwards, from 1; 0: none yet.
   struct Presence {
-    int64_t first = 0;        // with a row of it
-    int64_t first_token = 0;  // with the last of its prompt
-    int64_t last = 0;
+    int64_t first_token = 0;  // with the last row of its prompt
+    int64_t last = 0;         // with a row of it from there on
   };
 
   explicit ForwardLog(std::vector<std::vector<TokenId>> prompts)
@@ -100,11 +99,14 @@ class ForwardLog {
   int64_t forwards_ = 0;
 };
 
-// Ends the process, saying what it was about, unless destroyed in time: a test that hangs must
-// still name its seed.
+// Nothing here takes so long: it hangs. Generous, since machines are busy, or asleep for a while.
+inline constexpr int32_t kHangingSeconds = 100;
+
+// Ends the process, saying what it was about, unless destroyed within kHangingSeconds: a test that
+// hangs must still name its seed.
 class Watchdog {
  public:
-  Watchdog(std::string about, int32_t seconds);
+  explicit Watchdog(std::string about);
   ~Watchdog();
 
  private:

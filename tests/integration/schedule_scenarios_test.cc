@@ -1,8 +1,10 @@
 // What an engine owes its tenants, one promise at a time; schedule_test.cc mixes them all.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -162,11 +164,11 @@ TEST_F(ScenarioTest, PoisonEndsTheRequestThatHoldsItAndNoOther) {
     GenerateRequest in_answer = Request(number, 30);
     in_answer.options.sampling.logit_bias.clear();
     const std::vector<GeneratedToken> tokens = oracle().Ask(in_answer).tokens;
-    for (size_t i = 5; i < 25; ++i) {
-      if (tokens[i].id != PoisonToken(kVocabulary)) continue;
-      if (i > 5) Add("a", in_answer).fails_after = i + 1;
-      break;
-    }
+    const auto poison = std::find_if(tokens.begin(), tokens.end(), [](const GeneratedToken& token) {
+      return token.id == PoisonToken(kVocabulary);
+    });
+    const auto committed = static_cast<size_t>(poison - tokens.begin()) + 1;
+    if (committed > 5 && committed < 25) Add("a", in_answer).fails_after = committed;
   }
   ExpectAllAsPlanned();
   EXPECT_EQ(totals_.failed, 2);
@@ -258,7 +260,7 @@ class StreamScenarioTest : public ScenarioTest {
     EXPECT_TRUE(verdict.ok()) << verdict.ToString();
   }
 
-  const Watchdog watchdog_{testing::UnitTest::GetInstance()->current_test_info()->name(), 60};
+  const Watchdog watchdog_{testing::UnitTest::GetInstance()->current_test_info()->name()};
   std::optional<FakeRuntime> runtime_;
 };
 
@@ -279,7 +281,7 @@ TEST_F(StreamScenarioTest, AReaderThatDoesNotReadDelaysNobody) {
 
 TEST_F(StreamScenarioTest, AReaderThatNeverReadsIsCancelledAndToldSo) {
   schedule_.runtime.stream_capacity = 2;
-  schedule_.runtime.slow_reader_ms = 20;
+  schedule_.runtime.slow_reader_ms = 300;
   AddTenant("a", "draft a");
   for (int32_t i = 0; i < 3; ++i) Add("a", 60);
   Start();

@@ -37,7 +37,6 @@ constexpr int32_t kClients = 12;
 constexpr int32_t kRequests = 500;  // different ones
 constexpr size_t kShownFaults = 20;
 constexpr auto kReportInterval = seconds(10);
-constexpr auto kHanging = seconds(60);
 constexpr double kMemoryGrowth = 1.02;
 
 int64_t ResidentBytes() {
@@ -173,7 +172,7 @@ class Soak {
       const Totals totals = SoFar();
       if (totals.requests > requests) progress_at = now;
       requests = totals.requests;
-      if (now - progress_at > kHanging) {
+      if (now - progress_at > seconds(kHangingSeconds)) {
         fmt::print("hangs: {}\n", totals.ToString());
         std::fflush(stdout);
         std::abort();
