@@ -100,6 +100,12 @@ if(FORETOKEN_CUDA)
     CUDA::cudart CUDA::cublas CUDA::cuda_driver)
 endif()
 
+# What the kernels and the adapters need of the inside of the pinned version.
+add_library(foretoken_llama_internals INTERFACE)
+target_include_directories(foretoken_llama_internals SYSTEM INTERFACE
+  ${llama_cpp_source}/src ${llama_cpp_source}/ggml/src ${llama_cpp_source}/ggml/src/ggml-cpu)
+target_link_libraries(foretoken_llama_internals INTERFACE foretoken_llama_cpp)
+
 # llama.cpp's `common` exports its vendored nlohmann-json, which clashes with the system's in one
 # translation unit: only the chat template adapter links this.
 add_library(foretoken_llama_common INTERFACE)

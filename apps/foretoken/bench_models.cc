@@ -7,7 +7,7 @@ namespace foretoken {
 
 Result<std::shared_ptr<LoadedModel>> ModelTable::Load(const ModelConfig& config) {
   MutexLock lock(mutex_);
-  std::shared_ptr<LoadedModel>& model = models_[config.path];
+  std::shared_ptr<LoadedModel>& model = models_[{config.path, config.kernels}];
   if (!model) {
     FORETOKEN_ASSIGN_OR_RETURN(model, loader_->Load(config));
   }

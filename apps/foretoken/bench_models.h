@@ -25,7 +25,8 @@ class ModelTable {
  private:
   const std::unique_ptr<ModelLoader> loader_;
   Mutex mutex_;
-  std::map<std::string, std::shared_ptr<LoadedModel>> models_ FORETOKEN_GUARDED_BY(mutex_);
+  std::map<std::pair<std::string, CpuKernels>, std::shared_ptr<LoadedModel>> models_
+      FORETOKEN_GUARDED_BY(mutex_);
 };
 
 // The loader of a manager whose models a bench shares.

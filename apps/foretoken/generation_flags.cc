@@ -120,6 +120,12 @@ void AddModelFlags(CLI::App& command, GenerationFlags& flags) {
                  kMaxInt, flags.kv_cache_tokens);
   AddIntegerFlag(command, "--threads", "Threads that compute (default: the physical cores)", 0, 512,
                  flags.threads);
+  command
+      .add_option("--kernels", flags.kernels,
+                  "The CPU's arithmetic: invariant (same bits in every batch) or stock (ggml's)")
+      ->type_name("KIND")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, CpuKernels>{
+          {"invariant", CpuKernels::kInvariant}, {"stock", CpuKernels::kStock}}));
 }
 
 void AddLengthFlags(CLI::App& command, GenerationFlags& flags) {
@@ -278,7 +284,8 @@ Result<TenantConfig> MakeTenantConfig(const GenerationFlags& flags, std::string 
                        .path = std::move(path),
                        .context_tokens = flags.context_tokens,
                        .threads = flags.threads,
-                       .kv_cache_tokens = flags.kv_cache_tokens};
+                       .kv_cache_tokens = flags.kv_cache_tokens,
+                       .kernels = flags.kernels};
   };
   TenantConfig config;
   config.name = std::move(name);

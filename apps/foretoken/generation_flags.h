@@ -35,6 +35,7 @@ struct GenerationFlags {
   int32_t context_tokens = 0;
   int32_t kv_cache_tokens = 0;
   int32_t threads = 0;
+  CpuKernels kernels = CpuKernels::kInvariant;
   int32_t max_tokens = 512;
   bool ignore_end_of_text = false;
   std::vector<std::string> stop;

@@ -14,9 +14,11 @@
 #include "base/macros.h"
 #include "base/utf8.h"
 #include "foretoken/status.h"
+#include "model/default_loader.h"
 #include "model/file_identity.h"
 #include "model/gguf_model_check.h"
 #include "model/gguf_reader.h"
+#include "model/invariance_check.h"
 #include "model/model_catalogue.h"
 #include "model/model_facts.h"
 #include "model/model_store.h"
@@ -26,6 +28,7 @@ namespace {
 
 constexpr int kExitUnreadable = 1;
 constexpr int kExitNoPair = 3;
+constexpr int kExitVariant = 4;
 
 struct InspectedModel {
   std::string path;
@@ -33,6 +36,8 @@ struct InspectedModel {
   ModelFacts facts;
   std::string sha256;
   Status usable;  // whether llama.cpp would be given it, as far as the metadata tells
+  // Whether a row's bits depend on what else is in the batch; absent: nobody asked.
+  std::optional<InvarianceReport> invariance;
 };
 
 Result<std::string> ResolveModelPath(const std::string& name) {
@@ -47,8 +52,15 @@ Result<InspectedModel> Inspect(const std::string& name) {
   FORETOKEN_ASSIGN_OR_RETURN(std::string sha256, CachedSha256OfFile(path));
   ModelFacts facts = CollectModelFacts(file);
   Status usable = CheckGgufModel(file);
-  return InspectedModel{std::move(path), std::move(file), std::move(facts), std::move(sha256),
-                        std::move(usable)};
+  return InspectedModel{std::move(path),   std::move(file),   std::move(facts),
+                        std::move(sha256), std::move(usable), std::nullopt};
+}
+
+Result<InvarianceReport> MeasureInvariance(const std::string& path) {
+  FORETOKEN_ASSIGN_OR_RETURN(const std::unique_ptr<ModelLoader> loader, NewDefaultLoader());
+  FORETOKEN_ASSIGN_OR_RETURN(const std::shared_ptr<LoadedModel> model,
+                             loader->Load({.id = path, .path = path}));
+  return CheckInvariance(*model, /*threads=*/0);
 }
 
 // Text from a file, fit for a terminal: no control characters, which could change what is shown,
@@ -132,6 +144,18 @@ void PrintText(const InspectedModel& model) {
          fmt::format("{} {}", name, Shown(value)));
   }
   line("sha256", model.sha256);
+  if (model.invariance) {
+    const InvarianceReport& report = *model.invariance;
+    line("invariance",
+         report.invariant()
+             ? fmt::format("{} rows, the same bits in every batch", report.rows_compared)
+             : fmt::format("{} of {} rows differ; first: {}{}{}", report.rows_different,
+                           report.rows_compared, report.first_case,
+                           report.first_difference.empty() ? "" : "; first tensor: ",
+                           report.first_difference));
+    for (const std::string& operation : report.stock_operations) line("left to ggml", operation);
+    if (report.stock_operations.empty()) line("left to ggml", "nothing that depends on the batch");
+  }
   if (!model.usable.ok()) line("cannot be run", Shown(model.usable.ToString()));
 }
 
@@ -171,6 +195,15 @@ nlohmann::ordered_json ToJson(const InspectedModel& model) {
   if (facts.chat_template) json["chat_template"] = *facts.chat_template;
   json["sampling"] = nlohmann::ordered_json::object();
   for (const auto& [name, value] : facts.sampling) json["sampling"][name] = value;
+  if (model.invariance) {
+    const InvarianceReport& report = *model.invariance;
+    json["invariance"] = {{"invariant", report.invariant()},
+                          {"rows_compared", report.rows_compared},
+                          {"rows_different", report.rows_different},
+                          {"first_case", report.first_case},
+                          {"first_difference", report.first_difference},
+                          {"stock_operations", report.stock_operations}};
+  }
   json["usable"] = model.usable.ok();
   if (!model.usable.ok()) json["reason"] = model.usable.ToString();
   return json;
@@ -190,10 +223,24 @@ void PrintJson(const std::vector<InspectedModel>& models, const std::optional<Pa
   fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
-int Run(const std::vector<std::string>& names, bool as_json) {
+struct InspectArguments {
+  std::vector<std::string> names;
+  bool invariance = false;
+  bool json = false;
+};
+
+Result<InspectedModel> InspectAsAsked(const std::string& name, const InspectArguments& arguments) {
+  FORETOKEN_ASSIGN_OR_RETURN(InspectedModel model, Inspect(name));
+  if (arguments.invariance) {
+    FORETOKEN_ASSIGN_OR_RETURN(model.invariance, MeasureInvariance(model.path));
+  }
+  return model;
+}
+
+int Run(const InspectArguments& arguments) {
   std::vector<InspectedModel> models;
-  for (const std::string& name : names) {
-    auto model = Inspect(name);
+  for (const std::string& name : arguments.names) {
+    auto model = InspectAsAsked(name, arguments);
     if (!model.ok()) {
       fmt::print(stderr, "foretoken inspect: {}\n", Shown(model.status().ToString()));
       return kExitUnreadable;
@@ -202,7 +249,7 @@ int Run(const std::vector<std::string>& names, bool as_json) {
   }
   std::optional<PairFacts> pair;
   if (models.size() == 2) pair = CheckPair(models[0].file, models[1].file);
-  if (as_json) {
+  if (arguments.json) {
     PrintJson(models, pair);
   } else {
     for (const InspectedModel& model : models) PrintText(model);
@@ -214,13 +261,11 @@ int Run(const std::vector<std::string>& names, bool as_json) {
       fmt::print("They cannot be a pair: {}\n", Shown(pair->reason));
     }
   }
+  for (const InspectedModel& model : models) {
+    if (model.invariance && !model.invariance->invariant()) return kExitVariant;
+  }
   return pair && !pair->can_pair ? kExitNoPair : 0;
 }
-
-struct InspectArguments {
-  std::vector<std::string> names;
-  bool json = false;
-};
 
 }  // namespace
 
@@ -234,11 +279,14 @@ void AddInspectCommand(CLI::App& app, int& exit_code) {
                    "A pulled model's name or a GGUF file; two for target and draft")
       ->required()
       ->expected(1, 2);
+  command->add_flag(
+      "--invariance", arguments->invariance,
+      "Run the model on this machine and see whether a row's bits depend on the batch");
   command->add_flag("--json", arguments->json, "Print one JSON object");
   command->footer(
-      "Exit codes: 0 printed, 1 a file cannot be read, 3 the two cannot be target and draft.");
-  command->callback(
-      [arguments, &exit_code] { exit_code = Run(arguments->names, arguments->json); });
+      "Exit codes: 0 printed, 1 a file cannot be read, 3 the two cannot be target and draft,\n"
+      "4 the bits of a row depend on the batch.");
+  command->callback([arguments, &exit_code] { exit_code = Run(*arguments); });
 }
 
 }  // namespace foretoken

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "bench_decode_command.h"
+#include "bench_kernels_command.h"
 #include "bench_load_command.h"
 #include "chat_command.h"
 #include "console.h"
@@ -48,6 +49,7 @@ int Main(int argc, char** argv) {
   CLI::App* bench = app.add_subcommand("bench", "Measure this machine");
   bench->require_subcommand(1);
   AddBenchDecodeCommand(*bench, exit_code);
+  AddBenchKernelsCommand(*bench, exit_code);
   AddBenchLoadCommand(*bench, exit_code);
 
   try {

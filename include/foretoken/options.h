@@ -87,6 +87,14 @@ struct GenerateOptions {
   std::string adapter;
 };
 
+// The code that does a model's arithmetic on the CPU.
+enum class CpuKernels {
+  // Foretoken's own: a row's logits are the same bits whatever else is in the batch, and a verified
+  // token costs little more than none.
+  kInvariant,
+  kStock,  // those of ggml
+};
+
 // A model file and how much of it to use.
 struct ModelConfig {
   std::string id;              // the name it is known by; for messages and metrics
@@ -97,6 +105,7 @@ struct ModelConfig {
   // >= 0; tokens of KV cache that all running and cached sequences share; at least context_tokens.
   // 0: as many as context_tokens.
   int32_t kv_cache_tokens = 0;
+  CpuKernels kernels = CpuKernels::kInvariant;
 };
 
 // A LoRA adapter of a tenant, over the target's shared weights.

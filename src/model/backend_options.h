@@ -4,12 +4,22 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
+#include <string_view>
 
 #include "foretoken/status.h"
 
 namespace foretoken {
 
 class DeviceClient;
+struct KernelReport;
+
+// A tensor that a forward computed. Valid during the call only.
+struct TensorView {
+  std::string_view operation;
+  std::string_view name;
+  std::span<const float> values;  // those of a row follow each other, row after row
+};
 
 struct BackendOptions {
   int32_t context_tokens = 0;  // the longest sequence; 0: the model's own, at most 8,192
@@ -25,6 +35,11 @@ struct BackendOptions {
   // Whose turns on the device the forwards are (device_arbiter.h): one client for all contexts of
   // an engine. Null: a client of its own.
   std::shared_ptr<DeviceClient> device = nullptr;
+  // Called with every tensor of floats, in the order in which a forward computes them; slow. Empty:
+  // nobody looks.
+  std::function<void(const TensorView&)> tensor_observer = {};
+  // Where our kernels add up what they do, for benches. Null: nowhere, at no cost.
+  std::shared_ptr<KernelReport> kernel_report = nullptr;
 };
 
 // The options with the zeros of the context and the cache replaced and the limits brought into the

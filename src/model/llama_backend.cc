@@ -7,6 +7,7 @@
 #include <cstring>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,8 +17,10 @@
 #include "base/cpu_count.h"
 #include "base/macros.h"
 #include "base/mutex.h"
+#include "kernels/ggml_forward.h"
 #include "model/device_arbiter.h"
 #include "model/llama_adapter.h"
+#include "model/llama_cell_positions.h"
 #include "model/llama_library.h"
 
 namespace foretoken {
@@ -194,8 +197,11 @@ class LlamaBackend : public ModelBackend {
     // llama.cpp asserts that there is a row of output for every sequence.
     params.n_outputs_max =
         static_cast<uint32_t>(std::max(options_.max_logits_rows, options_.max_sequences));
-    params.n_threads = threads;
-    params.n_threads_batch = threads;
+    const bool invariant = weights_->kernels() == CpuKernels::kInvariant;
+    // Our kernels bring a team of their own; ggml's barriers return at once with one thread.
+    params.n_threads = invariant ? 1 : threads;
+    params.n_threads_batch = params.n_threads;
+    if (invariant) params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
     params.kv_unified = true;
     params.swa_full = true;  // a window that forgets could not be rolled back
     params.no_perf = true;
@@ -204,6 +210,10 @@ class LlamaBackend : public ModelBackend {
       return should_abort && should_abort();
     };
     params.abort_callback_data = this;
+    if (options_.tensor_observer) {
+      params.cb_eval = ObserveTensor;
+      params.cb_eval_user_data = this;
+    }
     ClearLlamaError();
     try {
       MutexLock lock(weights_->adapters_mutex);
@@ -216,10 +226,14 @@ class LlamaBackend : public ModelBackend {
           fmt::format("no room for a KV cache of {} tokens; ask for a smaller one{}",
                       options_.kv_cache_tokens, TakeLlamaError()));
     }
-    ggml_threadpool* pool = SharedThreadPool(threads);
+    ggml_threadpool* pool = SharedThreadPool(params.n_threads);
     if (pool == nullptr) return ResourceExhaustedError("no worker threads could be started");
     llama_attach_threadpool(context_.get(), pool, pool);
     memory_ = llama_get_memory(context_.get());
+    if (invariant) {
+      cell_positions_.emplace(memory_);
+      kernels_.emplace(&SharedThreadTeam(threads), &*cell_positions_, options_.kernel_report.get());
+    }
 
     description_.vocabulary_size = llama_vocab_n_tokens(llama_model_get_vocab(weights_->model()));
     // llama.cpp rounds the size up; what was asked for is what there is.
@@ -228,17 +242,33 @@ class LlamaBackend : public ModelBackend {
     description_.max_batch_rows = static_cast<int32_t>(llama_n_ubatch(context_.get()));
     description_.max_logits_rows = options_.max_logits_rows;
     description_.max_sequences = options_.max_sequences;
-    return ProbeTruncation();
+    FORETOKEN_RETURN_IF_ERROR(ProbeTruncation());
+    description_.batch_invariant = kernels_ && kernels_->stock_operations().empty();
+    return OkStatus();
   }
 
   int32_t Forward() {
     DeviceTurn turn(*options_.device);
+    const ForwardScope scope(kernels_ ? &*kernels_ : nullptr);
     const auto start = std::chrono::steady_clock::now();
     const int32_t code = DecodeBatch();
     device_us_ = std::chrono::duration_cast<std::chrono::microseconds>(
                      std::chrono::steady_clock::now() - start)
                      .count();
     return code;
+  }
+
+  // llama.cpp asks whether the tensor is wanted, and calls again when it is computed.
+  static bool ObserveTensor(ggml_tensor* tensor, bool asks, void* self) {
+    const bool wanted = tensor->type == GGML_TYPE_F32 && ggml_is_contiguous(tensor) &&
+                        tensor->view_src == nullptr && tensor->data != nullptr;
+    if (asks) return wanted;
+    const auto* values = static_cast<const float*>(tensor->data);
+    static_cast<LlamaBackend*>(self)->options_.tensor_observer(
+        {.operation = ggml_op_name(tensor->op),
+         .name = tensor->name,
+         .values = {values, static_cast<size_t>(ggml_nelements(tensor))}});
+    return true;
   }
 
   int32_t DecodeBatch() {
@@ -353,7 +383,9 @@ class LlamaBackend : public ModelBackend {
   BackendDescription description_;
   LlamaContextHandle context_;
   llama_memory_t memory_ = nullptr;
-  int64_t device_us_ = 0;       // of the last forward
+  std::optional<LlamaCellPositions> cell_positions_;
+  std::optional<GgmlForward> kernels_;  // absent: ggml's own
+  int64_t device_us_ = 0;               // of the last forward
   bool reserves_next_ = false;  // the adapter in use may have changed since the last forward
 
   // The batch's arrays, kept to save allocations.

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/mutex.h"
+#include "kernels/ggml_plugin.h"
 
 namespace foretoken {
 namespace {
@@ -33,9 +34,10 @@ void ForwardLog(ggml_log_level level, const char* text, void* /*user_data*/) {
       line);
 }
 
-struct ThreadPools {
+template <typename Threads>
+struct ByThreads {
   Mutex mutex;
-  std::map<int32_t, LlamaThreadPoolHandle> by_threads FORETOKEN_GUARDED_BY(mutex);
+  std::map<int32_t, Threads> by_threads FORETOKEN_GUARDED_BY(mutex);
 };
 
 }  // namespace
@@ -44,6 +46,7 @@ void InitializeLlama() {
   static const bool initialized = [] {
     llama_log_set(ForwardLog, nullptr);
     llama_backend_init();
+    RegisterGgmlKernels();
     return true;
   }();
   static_cast<void>(initialized);
@@ -59,7 +62,7 @@ std::string TakeLlamaError() {
 }
 
 ggml_threadpool* SharedThreadPool(int32_t threads) {
-  static ThreadPools pools;
+  static ByThreads<LlamaThreadPoolHandle> pools;
   MutexLock lock(pools.mutex);
   LlamaThreadPoolHandle& pool = pools.by_threads[threads];
   if (!pool) {
@@ -68,6 +71,14 @@ ggml_threadpool* SharedThreadPool(int32_t threads) {
     pool.reset(ggml_threadpool_new(&params));
   }
   return pool.get();
+}
+
+ThreadTeam& SharedThreadTeam(int32_t threads) {
+  static ByThreads<std::unique_ptr<ThreadTeam>> teams;
+  MutexLock lock(teams.mutex);
+  std::unique_ptr<ThreadTeam>& team = teams.by_threads[threads];
+  if (!team) team = std::make_unique<ThreadTeam>(threads);
+  return *team;
 }
 
 }  // namespace foretoken

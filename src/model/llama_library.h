@@ -9,6 +9,8 @@
 #include <string>
 
 #include "base/mutex.h"
+#include "foretoken/options.h"
+#include "kernels/thread_team.h"
 
 // What all of llama.cpp in the process shares: its handles, its log and its worker threads.
 // Included by src/model/llama_* only.
@@ -28,15 +30,18 @@ using LlamaThreadPoolHandle = std::unique_ptr<ggml_threadpool, LlamaFree<ggml_th
 // A model in memory, kept by all that use its weights: the LoadedModel, back ends and adapters.
 class LlamaWeights {
  public:
-  explicit LlamaWeights(llama_model* model) : model_(model) {}
+  LlamaWeights(llama_model* model, CpuKernels kernels) : kernels_(kernels), model_(model) {}
 
   llama_model* model() const { return model_.get(); }
+  // What they were laid out for: their forwards run on the same.
+  CpuKernels kernels() const { return kernels_; }
 
   // llama.cpp lists a model's adapters in the model, and reads the list where a context lays its
   // buffers out: when it is made and in its first forward with another adapter.
   Mutex adapters_mutex;
 
  private:
+  const CpuKernels kernels_;
   std::unique_ptr<llama_model, LlamaFree<llama_model_free>> model_;
 };
 
@@ -48,10 +53,12 @@ void InitializeLlama();
 void ClearLlamaError();
 std::string TakeLlamaError();
 
-// The worker threads of all contexts with so many threads; they outlive every context. Null when
+// ggml's worker threads of all contexts with so many threads; they outlive every context. Null when
 // they cannot be started. Any thread may call it; a
 // forward uses it in its turn on the device.
 ggml_threadpool* SharedThreadPool(int32_t threads);
+// The same for contexts on kernels of our own.
+ThreadTeam& SharedThreadTeam(int32_t threads);
 
 }  // namespace foretoken
 

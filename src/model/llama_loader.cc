@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "kernels/ggml_plugin.h"
 #include "model/chat_template.h"
 #include "model/llama_adapter.h"
 #include "model/llama_backend.h"
@@ -110,8 +111,11 @@ class LlamaLoader : public ModelLoader {
     InitializeLlama();
     ClearLlamaError();
     try {
+      std::optional<PackWeightsScope> pack;
+      if (config.kernels == CpuKernels::kInvariant) pack.emplace();
       const auto weights = std::make_shared<LlamaWeights>(
-          llama_model_load_from_file(config.path.c_str(), llama_model_default_params()));
+          llama_model_load_from_file(config.path.c_str(), llama_model_default_params()),
+          config.kernels);
       llama_model* const model = weights->model();
       if (model == nullptr) {
         return DataLossError(

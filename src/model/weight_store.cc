@@ -14,7 +14,7 @@ Result<std::shared_ptr<LoadedModel>> WeightStore::Load(const ModelConfig& config
   std::shared_ptr<Entry> entry;
   {
     MutexLock lock(mutex_);
-    std::shared_ptr<Entry>& slot = entries_[content];
+    std::shared_ptr<Entry>& slot = entries_[{content, config.kernels}];
     if (!slot) slot = std::make_shared<Entry>();
     entry = slot;
   }

@@ -5,14 +5,15 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/mutex.h"
 #include "model/loaded_model.h"
 
 namespace foretoken {
 
-// Loads each model file once per content and shares it with everyone who names it, by whatever
-// path; unloads it when the last of them is gone. A file is checked before its first load.
+// Loads each model file once per content and kernels and shares it with everyone who names it, by
+// whatever path; unloads it when the last of them is gone. A file is checked before its first load.
 // Any thread may call it; two that ask for the same content at once wait for one load.
 class WeightStore : public ModelLoader {
  public:
@@ -36,7 +37,8 @@ class WeightStore : public ModelLoader {
   const Check check_;
   Mutex mutex_;
   // Second owner of an entry: the thread that loads it.
-  std::map<std::string, std::shared_ptr<Entry>> entries_ FORETOKEN_GUARDED_BY(mutex_);
+  std::map<std::pair<std::string, CpuKernels>, std::shared_ptr<Entry>> entries_
+      FORETOKEN_GUARDED_BY(mutex_);
 };
 
 }  // namespace foretoken
