@@ -17,6 +17,10 @@ SIDE_LAYERS = {"fetch": {"base", "model"},
 
 # Sources whose test is elsewhere, and where.
 TESTED_ELSEWHERE = {
+    "src/kernels/matmul_avx2.cc": "every instruction set: tests/unit/kernels/matmul_test.cc",
+    "src/kernels/matmul_avx512_vnni.cc": "every instruction set: tests/unit/kernels/matmul_test.cc",
+    "src/kernels/matmul_avx_vnni.cc": "every instruction set: tests/unit/kernels/matmul_test.cc",
+    "src/kernels/matmul_generic.cc": "every instruction set: tests/unit/kernels/matmul_test.cc",
     "src/model/llama_adapter.cc": "needs a model file: tests/model",
     "src/model/llama_backend.cc": "needs a model file: tests/model",
     "src/model/llama_library.cc": "needs a model file: tests/model",

@@ -1,0 +1,294 @@
+#ifndef FORETOKEN_KERNELS_MATMUL_PRODUCTS_H_
+#define FORETOKEN_KERNELS_MATMUL_PRODUCTS_H_
+
+#include "kernels/matmul_formats.h"
+
+// Products of a packed tile with groups of columns, for a Simd: the operations on 16 lanes of int32
+// (Ints) and float (Floats) of an instruction set. For the sources of one instruction set only.
+//
+// One unpacking of the weights serves all columns of a group, and the input comes as a broadcast
+// from memory: 4 bytes of one column against the 4 of each row.
+
+namespace foretoken {
+
+// What a kernel reads of a group of columns, from a block on; the layout is that of Activations.
+struct BlockInputs {
+  const int32_t* quants;
+  const int32_t* sums;
+  const float* scaled_sums;
+  const float* scales;
+};
+
+// Far enough for memory to answer, near enough for the first cache. Spread over a block's work: a
+// burst of them at its start would fill the queue of outstanding loads and stall.
+inline constexpr int kPrefetchBytes = 4096;
+
+template <typename Simd, int kBytes>
+FORETOKEN_INLINE void PrefetchAhead(const uint8_t* address) {
+  FORETOKEN_UNROLL
+  for (int i = 0; i < kBytes; i += 64) Simd::Prefetch(address + kPrefetchBytes + i);
+}
+
+// The vectors kIndex and kIndex + 4 of 32 inputs.
+template <typename Simd, Code kCode, int kIndex>
+FORETOKEN_INLINE void UnpackPair(const uint8_t* codes, typename Simd::Ints* first,
+                                 typename Simd::Ints* second) {
+  using Ints = typename Simd::Ints;
+  const Ints stored = Simd::Load(codes + 64 * kIndex);
+  if constexpr (kCode == Code::kBytes) {
+    *first = stored;
+    *second = Simd::Load(codes + 64 * (kIndex + 4));
+  } else {
+    const Ints nibble = Simd::SetBytes(15);
+    const Ints upper = Simd::template ShiftRight16<4>(stored);
+    if constexpr (kCode == Code::kFiveBits) {
+      const Ints five_bits = Simd::SetBytes(31);
+      const Ints high_bits = Simd::Load(codes + 256);
+      *first =
+          Simd::And(Simd::Select(nibble, stored, Simd::template ShiftLeft16<4 - kIndex>(high_bits)),
+                    five_bits);
+      *second = Simd::And(
+          Simd::Select(nibble, upper, Simd::template ShiftRight16<kIndex>(high_bits)), five_bits);
+    } else {
+      *first = Simd::And(stored, nibble);
+      *second = Simd::And(upper, nibble);
+      if constexpr (kCode == Code::kIq4Nl) {
+        const Ints table = Simd::LoadTable(kIq4NlCodes);
+        *first = Simd::LookUp(table, *first);
+        *second = Simd::LookUp(table, *second);
+      }
+    }
+  }
+}
+
+template <Code kCode>
+inline constexpr bool kEightBits = kCode == Code::kBytes || kCode == Code::kIq4Nl;
+
+// sums[c] += the products of 32 inputs of column c.
+template <typename Simd, Code kCode, int kColumns>
+FORETOKEN_INLINE void AddProducts32(const uint8_t* codes, const int32_t* quants,
+                                    typename Simd::Ints (&sums)[kColumns]) {
+  using Ints = typename Simd::Ints;
+  // With few columns, two sums for each: one would wait for its own last result.
+  constexpr bool kTwoSums = kColumns <= 4;
+  Ints more[kTwoSums ? kColumns : 1];
+  if constexpr (kTwoSums) {
+    FORETOKEN_UNROLL
+    for (int c = 0; c < kColumns; ++c) more[c] = Simd::Zero();
+  }
+  Unrolled<4>([&](auto index) FORETOKEN_INLINE_LAMBDA {
+    constexpr int i = decltype(index)::value;
+    Ints first, second;
+    UnpackPair<Simd, kCode, i>(codes, &first, &second);
+    FORETOKEN_UNROLL
+    for (int c = 0; c < kColumns; ++c) {
+      sums[c] =
+          Simd::template AddDots<kEightBits<kCode>>(sums[c], first, quants + i * kColumns + c);
+    }
+    FORETOKEN_UNROLL
+    for (int c = 0; c < kColumns; ++c) {
+      Ints& sum = kTwoSums ? more[kTwoSums ? c : 0] : sums[c];
+      sum = Simd::template AddDots<kEightBits<kCode>>(sum, second, quants + (i + 4) * kColumns + c);
+    }
+  });
+  if constexpr (kTwoSums) {
+    FORETOKEN_UNROLL
+    for (int c = 0; c < kColumns; ++c) sums[c] = Simd::Add(sums[c], more[c]);
+  }
+}
+
+// Adds `blocks` blocks to totals[c][row]. MultiplyBlocks has one form for each kind of format.
+template <typename Simd, int kColumns, WeightType kType, typename Block, Code kCode, bool kMin,
+          int kShift>
+void MultiplyBlocks(Format32<kType, Block, kCode, kMin, kShift> format, const uint8_t* main,
+                    const uint8_t* side, int64_t blocks, BlockInputs x, float* totals) {
+  using Floats = typename Simd::Floats;
+  constexpr int kMainBytes = decltype(format)::kPacked.main_bytes;
+  Floats total[kColumns];
+  FORETOKEN_UNROLL
+  for (int c = 0; c < kColumns; ++c) total[c] = Simd::LoadFloats(totals + 16 * c);
+  for (int64_t block = 0; block < blocks; ++block) {
+    PrefetchAhead<Simd, kMainBytes>(main);
+    const Floats scale = Simd::LoadHalves(kMin ? main : side);
+    typename Simd::Ints sums[kColumns];
+    FORETOKEN_UNROLL
+    for (int c = 0; c < kColumns; ++c) {
+      // Codes of eight bits may count as what they stand for already.
+      constexpr bool kOffset = !kMin && !(kEightBits<kCode> && Simd::kSubtracts128);
+      if constexpr (kOffset) {
+        sums[c] = Simd::template ShiftLeft32<kShift>(Simd::Broadcast(x.sums + c));
+      } else {
+        sums[c] = Simd::Zero();
+      }
+    }
+    AddProducts32<Simd, kCode, kColumns>(main + format.kCodesAt, x.quants, sums);
+    if constexpr (kMin) {
+      const Floats min = Simd::LoadHalves(main + 32);
+      FORETOKEN_UNROLL
+      for (int c = 0; c < kColumns; ++c) {
+        total[c] = Simd::Fma(min, Simd::BroadcastFloat(x.scaled_sums + c), total[c]);
+      }
+    }
+    FORETOKEN_UNROLL
+    for (int c = 0; c < kColumns; ++c) {
+      total[c] = Simd::Fma(Simd::ToFloats(sums[c]),
+                           Simd::Mul(scale, Simd::BroadcastFloat(x.scales + c)), total[c]);
+    }
+    main += kMainBytes;
+    side += format.kPacked.side_bytes;
+    x = {x.quants + 8 * kColumns, x.sums + kColumns, x.scaled_sums + kColumns, x.scales + kColumns};
+  }
+  FORETOKEN_UNROLL
+  for (int c = 0; c < kColumns; ++c) Simd::StoreFloats(totals + 16 * c, total[c]);
+}
+
+// totals[c] += total[c] * scale of the column, the end of a block of 256.
+template <typename Simd, int kColumns>
+FORETOKEN_INLINE void AddScaled(const typename Simd::Floats (&total)[kColumns], const float* scales,
+                                float* totals) {
+  FORETOKEN_UNROLL
+  for (int c = 0; c < kColumns; ++c) {
+    Simd::StoreFloats(totals + 16 * c, Simd::Fma(total[c], Simd::BroadcastFloat(scales + c),
+                                                 Simd::LoadFloats(totals + 16 * c)));
+  }
+}
+
+template <typename Simd, int kColumns, WeightType kType, typename Block, Code kCode>
+void MultiplyBlocks(FormatParts32<kType, Block, kCode> format, const uint8_t* main, const uint8_t*,
+                    int64_t blocks, BlockInputs x, float* totals) {
+  using Ints = typename Simd::Ints;
+  using Floats = typename Simd::Floats;
+  for (int64_t block = 0; block < blocks; ++block) {
+    const Floats scale = Simd::LoadHalves(main);
+    const Floats minus_min = Simd::Mul(Simd::LoadHalves(main + 32), Simd::SetFloat(-1.0f));
+    PrefetchAhead<Simd, format.kPartsAt>(main);
+    Ints scales[2], mins[2];
+    {
+      const Ints first = Simd::Load(main + format.kPackedScalesAt);
+      const Ints second = Simd::Load(main + format.kPackedScalesAt + 64);
+      const Ints third = Simd::Load(main + format.kPackedScalesAt + 128);
+      const Ints nibble = Simd::SetBytes(15);
+      scales[0] = Simd::And(first, Simd::SetBytes(63));
+      mins[0] = Simd::And(second, Simd::SetBytes(63));
+      scales[1] = Simd::Select(
+          nibble, third, Simd::And(Simd::template ShiftRight16<2>(first), Simd::SetBytes(48)));
+      mins[1] = Simd::Select(nibble, Simd::template ShiftRight16<4>(third),
+                             Simd::And(Simd::template ShiftRight16<2>(second), Simd::SetBytes(48)));
+    }
+    Floats total[kColumns];
+    {
+      Ints sums[kColumns];
+      FORETOKEN_UNROLL
+      for (int c = 0; c < kColumns; ++c) sums[c] = Simd::Zero();
+      const int32_t* part_sums = x.sums + 8 * kColumns;
+      Unrolled<2>([&](auto half) FORETOKEN_INLINE_LAMBDA {
+        constexpr int i = decltype(half)::value;
+        const Ints even = Simd::EvenBytes(mins[i]), odd = Simd::OddBytes(mins[i]);
+        FORETOKEN_UNROLL
+        for (int c = 0; c < kColumns; ++c) {
+          sums[c] = Simd::AddPairDots(sums[c], even, part_sums + 2 * i * kColumns + c);
+        }
+        FORETOKEN_UNROLL
+        for (int c = 0; c < kColumns; ++c) {
+          sums[c] = Simd::AddPairDots(sums[c], odd, part_sums + (2 * i + 1) * kColumns + c);
+        }
+      });
+      FORETOKEN_UNROLL
+      for (int c = 0; c < kColumns; ++c) total[c] = Simd::Mul(Simd::ToFloats(sums[c]), minus_min);
+    }
+    Unrolled<8>([&](auto part) FORETOKEN_INLINE_LAMBDA {
+      constexpr int i = decltype(part)::value;
+      const uint8_t* codes = main + format.kPartsAt + i * format.kPartBytes;
+      PrefetchAhead<Simd, format.kPartBytes>(codes);
+      const Floats part_scale =
+          Simd::Mul(scale, Simd::ToFloats(Simd::template Byte<i % 4>(scales[i / 4])));
+      Ints sums[kColumns];
+      FORETOKEN_UNROLL
+      for (int c = 0; c < kColumns; ++c) sums[c] = Simd::Zero();
+      AddProducts32<Simd, kCode, kColumns>(codes, x.quants + 8 * i * kColumns, sums);
+      FORETOKEN_UNROLL
+      for (int c = 0; c < kColumns; ++c) {
+        total[c] = Simd::Fma(Simd::ToFloats(sums[c]), part_scale, total[c]);
+      }
+    });
+    AddScaled<Simd, kColumns>(total, x.scales, totals);
+    main += format.kPacked.main_bytes;
+    x = {x.quants + 64 * kColumns, x.sums + kSums256 * kColumns, nullptr, x.scales + kColumns};
+  }
+}
+
+template <typename Simd, int kColumns>
+void MultiplyBlocks(FormatQ6K format, const uint8_t* main, const uint8_t* side, int64_t blocks,
+                    BlockInputs x, float* totals) {
+  using Ints = typename Simd::Ints;
+  using Floats = typename Simd::Floats;
+  for (int64_t block = 0; block < blocks; ++block) {
+    const Floats scale = Simd::LoadHalves(side);
+    const Floats minus_offset = Simd::Mul(scale, Simd::SetFloat(-32.0f));
+    PrefetchAhead<Simd, format.kPartsAt>(main);
+    Floats total[kColumns];
+    {
+      Ints sums[kColumns];
+      FORETOKEN_UNROLL
+      for (int c = 0; c < kColumns; ++c) sums[c] = Simd::Zero();
+      Unrolled<4>([&](auto quarter) FORETOKEN_INLINE_LAMBDA {
+        constexpr int i = decltype(quarter)::value;
+        const Ints scales = Simd::Load(main + 64 * i);
+        const Ints even = Simd::EvenBytes(scales), odd = Simd::OddBytes(scales);
+        FORETOKEN_UNROLL
+        for (int c = 0; c < kColumns; ++c) {
+          sums[c] = Simd::AddPairDots(sums[c], even, x.sums + 2 * i * kColumns + c);
+        }
+        FORETOKEN_UNROLL
+        for (int c = 0; c < kColumns; ++c) {
+          sums[c] = Simd::AddPairDots(sums[c], odd, x.sums + (2 * i + 1) * kColumns + c);
+        }
+      });
+      FORETOKEN_UNROLL
+      for (int c = 0; c < kColumns; ++c) {
+        total[c] = Simd::Mul(Simd::ToFloats(sums[c]), minus_offset);
+      }
+    }
+    Unrolled<16>([&](auto part) FORETOKEN_INLINE_LAMBDA {
+      constexpr int i = decltype(part)::value;
+      const uint8_t* codes = main + format.kPartsAt + i * format.kPartBytes;
+      PrefetchAhead<Simd, format.kPartBytes>(codes);
+      const Ints scales = Simd::Load(main + 64 * (i / 4));
+      const Floats part_scale =
+          Simd::Mul(scale, Simd::ToFloats(Simd::template SignedByte<i % 4>(scales)));
+      const Ints six_bits = Simd::SetBytes(63);
+      const Ints stored[3] = {Simd::Load(codes), Simd::Load(codes + 64), Simd::Load(codes + 128)};
+      const Ints low_bits =
+          Simd::Select(Simd::SetBytes(3), Simd::template ShiftRight16<6>(stored[0]),
+                       Simd::template ShiftRight16<4>(stored[1]));
+      const Ints weights[4] = {Simd::And(stored[0], six_bits), Simd::And(stored[1], six_bits),
+                               Simd::And(stored[2], six_bits),
+                               Simd::And(Simd::Select(Simd::SetBytes(15), low_bits,
+                                                      Simd::template ShiftRight16<2>(stored[2])),
+                                         six_bits)};
+      Ints sums[kColumns];
+      FORETOKEN_UNROLL
+      for (int c = 0; c < kColumns; ++c) sums[c] = Simd::Zero();
+      Unrolled<4>([&](auto vector) FORETOKEN_INLINE_LAMBDA {
+        constexpr int v = decltype(vector)::value;
+        FORETOKEN_UNROLL
+        for (int c = 0; c < kColumns; ++c) {
+          sums[c] = Simd::template AddDots<false>(sums[c], weights[v],
+                                                  x.quants + (4 * i + v) * kColumns + c);
+        }
+      });
+      FORETOKEN_UNROLL
+      for (int c = 0; c < kColumns; ++c) {
+        total[c] = Simd::Fma(Simd::ToFloats(sums[c]), part_scale, total[c]);
+      }
+    });
+    AddScaled<Simd, kColumns>(total, x.scales, totals);
+    main += format.kPacked.main_bytes;
+    side += format.kPacked.side_bytes;
+    x = {x.quants + 64 * kColumns, x.sums + kSums256 * kColumns, nullptr, x.scales + kColumns};
+  }
+}
+
+}  // namespace foretoken
+
+#endif  // FORETOKEN_KERNELS_MATMUL_PRODUCTS_H_
