@@ -23,6 +23,7 @@ TESTED_ELSEWHERE = {
     "src/kernels/matmul_generic.cc": "every instruction set: tests/unit/kernels/matmul_test.cc",
     "src/model/llama_adapter.cc": "needs a model file: tests/model",
     "src/model/llama_backend.cc": "needs a model file: tests/model",
+    "src/model/llama_cell_positions.cc": "needs a model file: tests/model",
     "src/model/llama_library.cc": "needs a model file: tests/model",
     "src/model/llama_loader.cc": "needs a model file: tests/model",
     "src/model/llama_vocabulary.cc": "needs a model file: tests/model",
