@@ -44,7 +44,7 @@ Result<KernelBenchReport> Measure(const BenchKernelsFlags& flags) {
   FORETOKEN_ASSIGN_OR_RETURN(const std::shared_ptr<LoadedModel> stock_model, loader->Load(stock));
 
   const int32_t threads =
-      flags.generation.threads > 0 ? flags.generation.threads : PhysicalCoreCount();
+      flags.generation.threads > 0 ? flags.generation.threads : DefaultThreadCount().threads;
   KernelBenchReport report;
   report.model = flags.generation.model;
   report.instruction_set = InstructionSetName(BestInstructionSet());

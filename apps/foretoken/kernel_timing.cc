@@ -130,7 +130,7 @@ Result<KernelTimes> TimeKernels(LoadedModel& ours, LoadedModel& stock, int32_t t
 
 MachinePeaks MeasureMachinePeaks(int32_t threads) {
   constexpr int kRuns = 5;  // the best of them: what disturbs only slows down
-  ThreadTeam team(threads > 0 ? threads : PhysicalCoreCount());
+  ThreadTeam team(threads > 0 ? threads : DefaultThreadCount().threads);
   MachinePeaks peaks;
 
   constexpr int64_t kBlock = 1 << 16;

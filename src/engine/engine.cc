@@ -28,7 +28,11 @@ constexpr int32_t kLogitsRowsPerRequest = 4;
 constexpr int32_t kMinLogitsRows = 64;
 
 void SizeBackend(const RuntimeOptions& runtime, BackendOptions& backend) {
-  if (backend.threads == 0) backend.threads = PhysicalCoreCount();
+  if (backend.threads == 0) {
+    const ThreadCount count = DefaultThreadCount();
+    Log(LogLevel::kInfo, fmt::format("{} threads compute: {}", count.threads, count.reason));
+    backend.threads = count.threads;
+  }
   backend.device = DeviceArbiter::Cpu().NewClient();
   // Tenants that come late get slots of their own beyond max_running: see HasSlot.
   backend.max_sequences = std::min(2 * runtime.max_running + kCachedSequences, kMostSequences);

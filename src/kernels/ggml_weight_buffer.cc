@@ -28,7 +28,7 @@ void PackTensor(ggml_backend_buffer_t /*buffer*/, ggml_tensor* tensor, const voi
                 size_t offset, size_t size) {
   // A loader of ggml writes a tensor of a buffer that is not the host's in one piece.
   GGML_ASSERT(offset == 0 && size == ggml_nbytes(tensor));
-  static ThreadTeam team(PhysicalCoreCount());
+  static ThreadTeam team(DefaultThreadCount().threads);
   static Mutex mutex;
   MutexLock lock(mutex);  // models may load at the same time
   const int64_t rows = tensor->ne[1];

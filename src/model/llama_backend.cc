@@ -188,7 +188,7 @@ class LlamaBackend : public ModelBackend {
       : weights_(std::move(weights)), options_(std::move(options)) {}
 
   Status Initialize() {
-    const int32_t threads = options_.threads > 0 ? options_.threads : PhysicalCoreCount();
+    const int32_t threads = options_.threads > 0 ? options_.threads : DefaultThreadCount().threads;
     llama_context_params params = llama_context_default_params();
     params.n_ctx = static_cast<uint32_t>(options_.kv_cache_tokens);
     params.n_batch = static_cast<uint32_t>(options_.max_batch_rows);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "foretoken/options.h"
@@ -66,6 +67,9 @@ struct BackendDescription {
   bool can_truncate = false;
   // Whether a row's logits are the same bits whatever else is in the batch.
   bool batch_invariant = false;
+  // Equal for back ends whose forwards take as long: the model's shape, the kernels, the machine.
+  // Empty: not known.
+  std::string cost_identity;
 };
 
 // A change to a model's weights, in memory once for all back ends that run with it; made by

@@ -98,6 +98,7 @@ class FakeBackend : public ModelBackend {
     description_.max_sequences = options.max_sequences;
     description_.can_truncate = model.can_truncate;
     description_.batch_invariant = true;
+    description_.cost_identity = model.cost_identity;
     cache_.resize(static_cast<size_t>(options.max_sequences));
     ++control_->live_backends;
   }
