@@ -130,7 +130,7 @@ struct TenantConfig {
   // recently used go first. 0: none is kept. At most 1 GiB.
   int64_t suffix_store_bytes = 16 << 20;
   // Where that index is loaded from when the tenant is added and saved when it is removed; empty:
-  // it is not kept.
+  // it is not kept. No two tenants may have the same; links to it are followed.
   std::string suffix_store_path;
 };
 

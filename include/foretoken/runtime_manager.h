@@ -58,7 +58,8 @@ class RuntimeManager {
   virtual ~RuntimeManager() = default;
 
   // Creates a tenant and loads its models, or fails without a trace. A draft model that cannot be
-  // used does not fail it: see TenantRuntime::draft_ready(). An existing name is an error.
+  // used does not fail it: see TenantRuntime::draft_ready(). An existing name is an error, and so
+  // is another tenant's suffix_store_path.
   virtual Result<std::shared_ptr<TenantRuntime>> AddTenant(TenantConfig config) = 0;
   virtual Result<std::shared_ptr<TenantRuntime>> FindTenant(std::string_view name) const = 0;
   // Running generations of the tenant end as cancelled; what is cached of its prompts is forgotten,

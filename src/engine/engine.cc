@@ -4,6 +4,7 @@
 #include <chrono>
 #include <future>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -49,8 +50,10 @@ Result<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<LoadedModel> targ
   SizeBackend(options.runtime, options.backend);
   FORETOKEN_ASSIGN_OR_RETURN(std::unique_ptr<ModelBackend> backend,
                              target->NewBackend(WithAbort(options.backend, watch)));
-  return std::unique_ptr<Engine>(
+  std::unique_ptr<Engine> engine(
       new Engine(std::move(target), std::move(backend), std::move(watch), std::move(options)));
+  FORETOKEN_RETURN_IF_ERROR(engine->Start());
+  return engine;
 }
 
 Engine::Engine(std::shared_ptr<LoadedModel> target, std::unique_ptr<ModelBackend> backend,
@@ -60,13 +63,22 @@ Engine::Engine(std::shared_ptr<LoadedModel> target, std::unique_ptr<ModelBackend
       backend_(std::move(backend)),
       watch_(std::move(watch)),
       mailbox_(std::make_shared<Mailbox>()),
-      state_(options_, *backend_, target_->vocabulary(), *watch_),
-      thread_([this] { Run(); }) {}
+      state_(options_, *backend_, target_->vocabulary(), *watch_) {}
+
+Status Engine::Start() {
+  try {
+    thread_ = std::thread([this] { Run(); });
+  } catch (const std::system_error& error) {
+    return ResourceExhaustedError(fmt::format("no thread for the engine of {}: {}",
+                                              options_.target_id, error.code().message()));
+  }
+  return OkStatus();
+}
 
 Engine::~Engine() {
   watch_->Stop();
   mailbox_->Close();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 BackendOptions Engine::WithAbort(BackendOptions options, std::shared_ptr<AbortWatch> watch) {

@@ -28,7 +28,7 @@ namespace foretoken {
 // readable.
 class Engine {
  public:
-  // RESOURCE_EXHAUSTED when the context does not fit into memory.
+  // RESOURCE_EXHAUSTED when the context does not fit into memory, or there is no thread to be had.
   static Result<std::unique_ptr<Engine>> Create(std::shared_ptr<LoadedModel> target,
                                                 EngineOptions options);
   ~Engine();
@@ -67,6 +67,7 @@ class Engine {
   Engine(std::shared_ptr<LoadedModel> target, std::unique_ptr<ModelBackend> backend,
          std::shared_ptr<AbortWatch> watch, EngineOptions options);
   static BackendOptions WithAbort(BackendOptions options, std::shared_ptr<AbortWatch> watch);
+  Status Start();
   void Run();
 
   const EngineOptions options_;

@@ -8,17 +8,36 @@ void FairCounters::Join(TenantKey key, double weight) {
   Record& record = records_[key];
   record.weight = weight;
   idle_.erase({record.counter, key});
-  record.counter = std::max(record.counter, floor_);
+  record.counter = record.wait_offset ? CounterOf(record) : std::max(record.counter, floor_);
+  record.wait_offset.reset();
   record.has_work = true;
   working_.emplace(record.counter, key);
   UpdateFloor();
 }
 
-void FairCounters::Leave(TenantKey key) {
+void FairCounters::Wait(TenantKey key) {
   const auto found = records_.find(key);
   if (found == records_.end() || !found->second.has_work) return;
-  found->second.has_work = false;
-  idle_.insert(working_.extract({found->second.counter, key}));
+  Record& record = found->second;
+  record.has_work = false;
+  const auto place = working_.extract({record.counter, key});
+  UpdateFloor();
+  if (record.counter > floor_) {
+    idle_.insert(place.value());  // the others may catch up meanwhile
+  } else {
+    record.wait_offset = record.counter - served_;
+  }
+}
+
+void FairCounters::Leave(TenantKey key) {
+  const auto found = records_.find(key);
+  if (found == records_.end()) return;
+  Record& record = found->second;
+  working_.erase({record.counter, key});
+  record.has_work = false;
+  record.counter = CounterOf(record);
+  record.wait_offset.reset();
+  idle_.emplace(record.counter, key);
   UpdateFloor();
 }
 
@@ -35,24 +54,35 @@ void FairCounters::Charge(TenantKey key, int64_t tokens) {
   const auto found = records_.find(key);
   if (found == records_.end()) return;
   Record& record = found->second;
+  const double charge = static_cast<double>(tokens) / record.weight;
+  if (record.wait_offset) {
+    *record.wait_offset += charge;
+    return;
+  }
   Ordered& order = record.has_work ? working_ : idle_;
   auto place = order.extract({record.counter, key});
-  record.counter += static_cast<double>(tokens) / record.weight;
+  record.counter += charge;
   place.value().first = record.counter;
   order.insert(std::move(place));
+  const double floor_before = floor_;
   UpdateFloor();
+  served_ += floor_ - floor_before;
+}
+
+double FairCounters::CounterOf(const Record& record) const {
+  return record.wait_offset ? served_ + *record.wait_offset : record.counter;
 }
 
 double FairCounters::Counter(TenantKey key) const {
   const auto found = records_.find(key);
-  return found == records_.end() ? floor_ : found->second.counter;
+  return found == records_.end() ? floor_ : CounterOf(found->second);
 }
 
 TenantKey FairCounters::Least(std::span<const TenantKey> keys) {
   const auto rank = [this](TenantKey key) {
     const auto found = records_.find(key);
     return found == records_.end() ? std::pair(floor_, uint64_t{0})
-                                   : std::pair(found->second.counter, found->second.chosen_at);
+                                   : std::pair(CounterOf(found->second), found->second.chosen_at);
   };
   const TenantKey least = *std::min_element(
       keys.begin(), keys.end(), [&](TenantKey a, TenantKey b) { return rank(a) < rank(b); });
@@ -65,7 +95,7 @@ bool FairCounters::IsAhead(TenantKey key, int64_t slack_tokens) const {
   const auto found = records_.find(key);
   if (found == records_.end()) return false;
   const Record& record = found->second;
-  return record.counter > floor_ + static_cast<double>(slack_tokens) / record.weight;
+  return CounterOf(record) > floor_ + static_cast<double>(slack_tokens) / record.weight;
 }
 
 void FairCounters::UpdateFloor() {

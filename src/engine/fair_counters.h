@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <span>
 #include <unordered_map>
@@ -16,7 +17,7 @@ namespace foretoken {
 // served raises its counter, by less the more it weighs, and the smallest counter goes first. A
 // tenant without work banks no credit, and does not shed what it is ahead by leaving and coming
 // back.
-// One thread at a time. Remembers tenants that have work or left ahead of those that had.
+// One thread at a time. Remembers tenants that have work, wait, or left ahead of those that had.
 class FairCounters {
  public:
   // The tenant has work, waiting or running. Its counter is lifted to the smallest of the tenants
@@ -24,7 +25,11 @@ class FairCounters {
   // its weight changes. `weight` is above 0; between 1/1,000 and 1,000 a counter stays exact to a
   // token over years.
   void Join(TenantKey key, double weight);
-  // The tenant has no work, or none that can go on: others may be waiting for it to catch up.
+  // The tenant has work that cannot go on for the moment. Nobody waits for it to catch up, and it
+  // saves nothing up, but when it joins again it is as far behind the others as it is now: until
+  // then its counter rises with the least of theirs.
+  void Wait(TenantKey key);
+  // The tenant has no work, or none that will soon go on.
   void Leave(TenantKey key);
   // The tenant is not coming back.
   void Forget(TenantKey key);
@@ -50,18 +55,21 @@ class FairCounters {
     double counter = 0;
     double weight = 1;
     bool has_work = false;
-    uint64_t chosen_at = 0;  // 0: not yet
+    std::optional<double> wait_offset;  // while it waits, its counter is this much above served_
+    uint64_t chosen_at = 0;             // 0: not yet
   };
   using Ordered = std::set<std::pair<double, TenantKey>>;  // by counter
 
   // Follows the smallest counter, and forgets who has no work and is not ahead of it: such a
   // tenant would be lifted to it.
   void UpdateFloor();
+  double CounterOf(const Record& record) const;
 
   std::unordered_map<TenantKey, Record> records_;
   Ordered working_;
   Ordered idle_;
-  double floor_ = 0;  // the smallest counter of those that have work, or of those that last had
+  double floor_ = 0;   // the smallest counter of those that have work, or of those that last had
+  double served_ = 0;  // how far service has raised the floor, not who came and went
   uint64_t choices_ = 0;
 };
 

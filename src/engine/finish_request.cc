@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "speculative/suffix_index.h"
+
 namespace foretoken {
 namespace {
 
@@ -70,8 +72,10 @@ void KeepPrefix(EngineState& state, ActiveRequest& request) {
 void LearnAnswer(ActiveRequest& request) {
   TenantSuffixStore* store = request.request.tenant->suffix_store.get();
   if (store == nullptr) return;
-  const std::vector<TokenId>& tokens = request.session().tokens;
-  store->Learn(std::span(tokens).subspan(request.request.prompt.size()));
+  const size_t prompt_tokens = request.request.prompt.size();
+  const size_t context_tokens = std::min<size_t>(prompt_tokens, SuffixIndex::kMaxMatchTokens);
+  const std::span<const TokenId> tokens = request.session().tokens;
+  store->Learn(tokens.subspan(prompt_tokens - context_tokens), context_tokens);
 }
 
 // Why a request has to end now, if it has to.

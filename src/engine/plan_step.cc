@@ -102,15 +102,21 @@ int32_t PrefillRowLimit(const EngineState& state, size_t decoding) {
   return low;
 }
 
-// A tenant whose requests all wait for their readers is not one that others should wait for.
+// A tenant whose requests all wait for their readers is not one that others should wait for; but
+// only one whose readers have let it wait for long has no work.
 void NoteWhoCanGoOn(EngineState& state, const Requests& ready) {
   for (const auto& [key, queue] : state.tenants) {
-    const bool goes_on = queue.running == 0 ||
-                         std::any_of(ready.begin(), ready.end(), [&key = key](const auto* request) {
-                           return request->tenant() == key;
-                         });
-    if (goes_on) {
+    const auto is_own = [&key = key](const auto& request) { return request->tenant() == key; };
+    if (queue.running == 0 || std::any_of(ready.begin(), ready.end(), is_own)) {
       state.fairness.Join(key, queue.tenant->weight);
+      continue;
+    }
+    const auto now = ActiveRequest::Clock::now();
+    const bool soon_goes_on = std::any_of(
+        state.running.begin(), state.running.end(),
+        [&](const RequestPtr& request) { return is_own(request) && !request->IsStalled(now); });
+    if (soon_goes_on) {
+      state.fairness.Wait(key);
     } else {
       state.fairness.Leave(key);
     }

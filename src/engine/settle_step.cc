@@ -87,9 +87,15 @@ void PublishPrefix(EngineState& state, ActiveRequest& request, int32_t committed
     // A prompt's, and only in the step that reaches its end.
     if (prefix.size() > request.request.prompt.size() || length > cache.cached_tokens() ||
         length <= cache.cached_tokens() - committed_rows ||
-        !std::equal(prefix.begin(), prefix.end(), cached.begin()) || !EvictForSequence(state)) {
+        !std::equal(prefix.begin(), prefix.end(), cached.begin())) {
       continue;
     }
+    const auto kept = state.prefixes.Match(kOperatorKey, "", prefix);
+    if (kept && kept->length == length) {
+      state.prefixes.Touch(kept->id);
+      continue;
+    }
+    if (!EvictForSequence(state)) continue;
     auto shared = cache.sequence()->Fork(length);
     if (!shared.ok()) continue;
     state.prefixes.Insert({.sequence = std::move(*shared),

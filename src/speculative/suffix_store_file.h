@@ -21,7 +21,8 @@ struct SuffixStoreIdentity {
 
 struct StoredText {
   std::vector<TokenId> tokens;
-  // How many of the first are there as context only: they are the end of the text before.
+  // How many of the first are there as context only: they are the end of the text
+  // or prompt before.
   uint32_t context_tokens = 0;
 };
 

@@ -18,7 +18,7 @@ static_assert(kTextTokens + SuffixIndex::kMaxMatchTokens <= kMaxStoredTextTokens
 constexpr size_t kMaxFileOverheadBytes = 256;
 
 // The first position of a text that is put into the index: those before it match too little, or are
-// those of the text before.
+// those of the text or prompt before.
 size_t FirstOffset(size_t context_tokens) {
   return std::max<size_t>(context_tokens, kProposalOptions.min_match_tokens);
 }
@@ -29,8 +29,8 @@ TenantSuffixStore::TenantSuffixStore(SuffixStoreIdentity identity, int64_t max_b
     : identity_(std::move(identity)),
       max_bytes_(static_cast<size_t>(std::max<int64_t>(max_bytes, 0))) {}
 
-void TenantSuffixStore::Learn(std::span<const TokenId> tokens) {
-  for (size_t begin = 0; begin < tokens.size(); begin += kTextTokens) {
+void TenantSuffixStore::Learn(std::span<const TokenId> tokens, size_t context_tokens) {
+  for (size_t begin = context_tokens; begin < tokens.size(); begin += kTextTokens) {
     const size_t context = std::min<size_t>(begin, SuffixIndex::kMaxMatchTokens);
     const size_t size = std::min(kTextTokens, tokens.size() - begin);
     const MutexLock lock(mutex_);

@@ -27,9 +27,10 @@ class TenantSuffixStore {
   // `max_bytes` 0 or less: keeps nothing.
   TenantSuffixStore(SuffixStoreIdentity identity, int64_t max_bytes);
 
-  // A finished answer, tokens of the vocabulary. It may start with the last tokens of its prompt,
-  // so that an answer's first tokens can be matched too.
-  void Learn(std::span<const TokenId> tokens);
+  // A finished answer, tokens of the vocabulary. The first `context_tokens` of them are the end of
+  // its prompt: never proposed, but matched, so that an answer's beginning is found after the same
+  // end of a prompt.
+  void Learn(std::span<const TokenId> tokens, size_t context_tokens = 0);
   // What is likely to follow `tokens` (prompt and output so far); see ProposeContinuation. Counts
   // as a use of the text it is from.
   SuffixProposal Propose(std::span<const TokenId> tokens, int32_t max_tokens);

@@ -1,11 +1,14 @@
 #include "foretoken/runtime_manager.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <set>
 #include <string>
 #include <tuple>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "base/log.h"
 #include "base/macros.h"
@@ -24,6 +27,16 @@ BackendOptions BackendOptionsFor(const ModelConfig& config) {
   options.kv_cache_tokens = config.kv_cache_tokens;
   options.threads = config.threads;
   return options;
+}
+
+// One name for one file, through links, and whatever the working directory becomes. A path that
+// cannot be looked at stays as it is: reading it will fail.
+std::string CanonicalPath(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path absolute = std::filesystem::absolute(path, error);
+  if (error) return path;
+  const std::filesystem::path canonical = std::filesystem::weakly_canonical(absolute, error);
+  return error ? absolute.lexically_normal().string() : canonical.string();
 }
 
 class Manager : public RuntimeManager {
@@ -57,6 +70,9 @@ class Manager : public RuntimeManager {
   // Null while a tenant's models load: the name is taken.
   std::map<std::string, std::shared_ptr<SharedTargetTenant>, std::less<>> tenants_
       FORETOKEN_GUARDED_BY(mutex_);
+  // The tenant that each file of a suffix store belongs to, from before it is loaded until it is
+  // saved.
+  std::map<std::string, std::string> suffix_store_owners_ FORETOKEN_GUARDED_BY(mutex_);
   // Second owner of a slot: the thread that fills it.
   std::map<EngineKey, std::shared_ptr<EngineSlot>> engines_ FORETOKEN_GUARDED_BY(mutex_);
   uint64_t next_tenant_key_ FORETOKEN_GUARDED_BY(mutex_) = 1;
@@ -64,17 +80,30 @@ class Manager : public RuntimeManager {
 
 Result<std::shared_ptr<TenantRuntime>> Manager::AddTenant(TenantConfig config) {
   FORETOKEN_RETURN_IF_ERROR(Validate(config));
+  std::string& saved_path = config.suffix_store_path;
+  if (!saved_path.empty()) saved_path = CanonicalPath(saved_path);
   const std::string name = config.name;
+  const std::string store = saved_path;
   {
     MutexLock lock(mutex_);
-    if (!tenants_.try_emplace(name).second) {
+    if (tenants_.count(name) > 0) {
       return FailedPreconditionError("tenant '" + name + "' exists already");
     }
+    if (!store.empty()) {
+      const auto [owner, is_free] = suffix_store_owners_.try_emplace(store, name);
+      if (!is_free) {
+        return FailedPreconditionError(
+            fmt::format("tenant '{}' cannot keep its suffix store in {}: tenant '{}' does", name,
+                        store, owner->second));
+      }
+    }
+    tenants_.try_emplace(name);
   }
   auto tenant = NewTenant(std::move(config));
   MutexLock lock(mutex_);
   if (!tenant.ok()) {
     tenants_.erase(name);
+    suffix_store_owners_.erase(store);
     return tenant.status();
   }
   tenants_[name] = *tenant;
@@ -204,7 +233,10 @@ Status Manager::RemoveTenant(std::string_view name) {
     tenants_.erase(found);
   }
   // Outside the lock: the last owner of an engine waits for its thread.
-  return tenant->Close();
+  const Status closed = tenant->Close();
+  MutexLock lock(mutex_);
+  suffix_store_owners_.erase(tenant->config().suffix_store_path);
+  return closed;
 }
 
 std::vector<std::string> Manager::TenantNames() const {

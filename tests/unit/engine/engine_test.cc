@@ -1,8 +1,10 @@
 #include "engine/engine.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <atomic>
+#include <cstddef>
 #include <limits>
 #include <memory>
 #include <string>
@@ -69,6 +71,25 @@ TEST_F(EngineTest, RequestsRunTogetherAndIndependently) {
   for (size_t i = 1; i < streams.size(); ++i) EXPECT_EQ(Collect(*streams[i]).text, first.text);
   EXPECT_EQ(engine->Metrics().total.submitted_requests, 5);
   EXPECT_EQ(engine->Metrics().total.completion_tokens, 40);
+}
+
+TEST_F(EngineTest, WithoutAThreadThereIsNoEngine) {
+  model_ = NewFakeModel({}, control_);
+  pthread_attr_t usual;
+  ASSERT_EQ(pthread_getattr_default_np(&usual), 0);
+  // More than there are addresses.
+  pthread_attr_t endless;
+  ASSERT_EQ(pthread_attr_init(&endless), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&endless, size_t{1} << 60), 0);
+  ASSERT_EQ(pthread_setattr_default_np(&endless), 0);
+  const auto engine = Engine::Create(model_, {.target_id = "target", .backend = {.threads = 2}});
+  ASSERT_EQ(pthread_setattr_default_np(&usual), 0);
+  pthread_attr_destroy(&endless);
+  pthread_attr_destroy(&usual);
+  EXPECT_EQ(engine.status().code(), StatusCode::kResourceExhausted);
+  EXPECT_NE(engine.status().message().find("no thread for the engine of target"),
+            std::string::npos);
+  EXPECT_EQ(control_->live_backends, 0);
 }
 
 TEST_F(EngineTest, PromptsThatCannotRunAreRefusedAtOnce) {

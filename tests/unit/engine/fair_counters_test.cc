@@ -123,6 +123,43 @@ TEST(FairCountersTest, DebtIsForgottenOnceTheOthersCaughtUp) {
   EXPECT_DOUBLE_EQ(counters.Counter(kB), 600);  // where it would join
 }
 
+TEST(FairCountersTest, WaitingNeitherLosesNorGains) {
+  FairCounters counters;
+  counters.Join(kA, 1);
+  counters.Join(kB, 2);
+  counters.Charge(kA, 100);
+  EXPECT_TRUE(counters.IsAhead(kA, 99));
+  counters.Wait(kB);
+  EXPECT_FALSE(counters.IsAhead(kA, 0)) << "nobody waits for it";
+  counters.Charge(kA, 1000);
+  counters.Wait(kB);
+  EXPECT_DOUBLE_EQ(counters.Counter(kB), 1000);
+  counters.Charge(kB, 60);  // for something that went on all the same
+  counters.Join(kB, 2);
+  EXPECT_DOUBLE_EQ(counters.Counter(kB), 1030);
+  EXPECT_TRUE(counters.IsAhead(kA, 69));
+  counters.Wait(kB);
+  counters.Leave(kB);
+  EXPECT_EQ(counters.size(), 1U);
+  counters.Join(kB, 2);
+  EXPECT_DOUBLE_EQ(counters.Counter(kB), 1100);
+}
+
+TEST(FairCountersTest, WhereSeveralWaitNoneComesBackFurtherBehind) {
+  FairCounters counters;
+  for (const TenantKey key : {kA, kB, kC}) counters.Join(key, 1);
+  counters.Charge(kC, 1000);
+  for (int round = 0; round < 3; ++round) {
+    counters.Wait(kA);
+    counters.Wait(kB);
+    counters.Charge(kC, 10);
+    counters.Join(kA, 1);
+    counters.Join(kB, 1);
+    EXPECT_DOUBLE_EQ(counters.Counter(kC) - counters.Counter(kA), 1000);
+    EXPECT_DOUBLE_EQ(counters.Counter(kC) - counters.Counter(kB), 1000);
+  }
+}
+
 TEST(FairCountersTest, EqualOnesTakeTurns) {
   FairCounters counters;
   for (const TenantKey key : {kA, kB, kC}) counters.Join(key, 1);
@@ -169,6 +206,9 @@ struct Reference {
     double counter = 0;
     double weight = 1;
     bool has_work = false;
+    bool waits = false;
+    bool is_remembered = false;
+    double wait_offset = 0;
     uint64_t chosen_at = 0;
   };
 
@@ -182,13 +222,17 @@ struct Reference {
     }
     if (found) last_floor = least;
     for (auto& [key, tenant] : tenants) {
-      if (!tenant.has_work && tenant.counter <= last_floor) tenant = {.counter = last_floor};
+      if (tenant.waits) tenant.counter = served + tenant.wait_offset;
+      if (tenant.waits) continue;
+      if (!tenant.has_work && tenant.counter <= last_floor) tenant.is_remembered = false;
+      if (!tenant.is_remembered) tenant = {.counter = last_floor};
     }
     return last_floor;
   }
 
   std::map<TenantKey, Tenant> tenants;
   double last_floor = 0;
+  double served = 0;
   uint64_t choices = 0;
 };
 
@@ -206,19 +250,32 @@ TEST_P(FairCountersModelTest, AgreesWithTheRulesWrittenPlainly) {
     const TenantKey key{static_cast<uint64_t>(uniform(1, tenants))};
     Reference::Tenant& tenant = reference.tenants[key];
     const double floor = reference.Floor();
-    tenant.counter = std::max(tenant.counter, floor);
-    switch (uniform(0, 5)) {
-      case 0: {
+    if (!tenant.waits) tenant.counter = std::max(tenant.counter, floor);
+    switch (uniform(0, 7)) {
+      case 0:
+      case 1: {
         const double weight = uniform(1, 4);
         counters.Join(key, weight);
         tenant.weight = weight;
-        tenant.has_work = true;
+        tenant.has_work = tenant.is_remembered = true;
+        tenant.waits = false;
         break;
       }
-      case 1:
+      case 2:
         counters.Leave(key);
-        tenant.has_work = false;
+        tenant.has_work = tenant.waits = false;
         break;
+      case 3: {
+        counters.Wait(key);
+        if (!tenant.has_work) break;
+        Reference::Tenant waiting = tenant;
+        tenant.has_work = waiting.has_work = false;
+        reference.Floor();
+        waiting.waits = waiting.counter <= reference.last_floor;
+        waiting.wait_offset = waiting.counter - reference.served;
+        if (waiting.waits) tenant = waiting;
+        break;
+      }
       default: {
         std::vector<TenantKey> working;
         for (const auto& [other, record] : reference.tenants) {
@@ -240,6 +297,8 @@ TEST_P(FairCountersModelTest, AgreesWithTheRulesWrittenPlainly) {
         counters.Charge(served, tokens);
         reference.tenants[served].counter +=
             static_cast<double>(tokens) / reference.tenants[served].weight;
+        const double before = reference.last_floor;
+        reference.served += reference.Floor() - before;
       }
     }
     const double new_floor = reference.Floor();
@@ -247,7 +306,7 @@ TEST_P(FairCountersModelTest, AgreesWithTheRulesWrittenPlainly) {
     for (const auto& [other, record] : reference.tenants) {
       ASSERT_EQ(counters.Counter(other), record.counter) << "step " << step;
       ASSERT_EQ(counters.IsAhead(other, 5), record.counter > new_floor + 5 / record.weight);
-      if (record.has_work || record.counter > new_floor) ++remembered;
+      if (record.has_work || record.waits || record.counter > new_floor) ++remembered;
     }
     ASSERT_EQ(counters.size(), remembered) << "step " << step;
   }

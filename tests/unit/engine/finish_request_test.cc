@@ -121,6 +121,10 @@ TEST_F(FinishRequestTest, TheAnswerIsLearnedByItsTenantOnly) {
   EXPECT_GT(Tenant(1)->suffix_store->token_count(), 0u);
   EXPECT_EQ(Tenant(2)->suffix_store->token_count(), 0u);
   Tokens answer = TokensOf(Read(submitted));
+  // After the same prompt it is known from its first token on.
+  EXPECT_EQ(Tenant(1)->suffix_store->Propose(Count(1, 5), 2).tokens,
+            (Tokens{answer[0], answer[1]}));
+  EXPECT_EQ(Tenant(1)->suffix_store->token_count(), answer.size());  // and nothing of the prompt
   const TokenId next = answer[12];
   answer.resize(12);
   const SuffixProposal proposal = Tenant(1)->suffix_store->Propose(answer, 1);

@@ -274,6 +274,34 @@ TEST_F(RunStepTest, ATenantThatCannotGoOnHoldsNobodyBack) {
   RunToTheEnd();
 }
 
+TEST_F(RunStepTest, AMomentsWaitForAReaderLosesNoStanding) {
+  const Submitted quiet = Add(1, {1}, 50);
+  std::vector<Submitted> busy;
+  for (int i = 0; i < 4; ++i) busy.push_back(Add(2, {1}, 50));
+  AdmitRequests(state());
+  StartDecoding();
+  LearnCosts([](int32_t rows) { return 1000.0 + 500.0 * rows; });
+  state().fairness.Charge(TenantKey{2}, 1000);
+  const auto busy_tokens = [&] {
+    int32_t tokens = 0;
+    for (const Submitted& submitted : busy) tokens += submitted.request->sink.tokens();
+    return tokens;
+  };
+  for (int round = 0; round < 3; ++round) {
+    const int32_t before = busy_tokens();
+    FallBehind(quiet);
+    RunSteps(1);
+    EXPECT_EQ(busy_tokens() - before, 4) << "nobody waits for a reader";
+    Unstall(quiet);
+    RunSteps(1);
+    EXPECT_EQ(busy_tokens() - before, 5) << "the busy tenant is ahead still";
+    const double ahead =
+        state().fairness.Counter(TenantKey{2}) - state().fairness.Counter(TenantKey{1});
+    EXPECT_EQ(ahead, 1000) << "and no more than it was";
+  }
+  RunToTheEnd();
+}
+
 TEST_F(RunStepTest, AdmissionCountsAsPlanning) {
   Add(1, Count(1, 20), 1);
   RunToTheEnd();

@@ -305,6 +305,24 @@ TEST_F(PublicPrefixTest, IsNotKeptOfWhatOnlyBeginsSoOrWasRunOtherwise) {
   EXPECT_EQ(Found(Count(1, 30)), 0);
 }
 
+TEST_F(PublicPrefixTest, WhereItIsKeptNobodyMakesRoomForIt) {
+  DropState();
+  options_.backend.max_sequences = 4;
+  state().public_prefixes = {Count(1, 20)};
+  const Tokens others = Count(9, 20);
+  Add(2, others, 3);
+  Add(1, Count(1, 20), 3);
+  RunToTheEnd();
+  EXPECT_EQ(state().prefixes.size(), 3u);
+  const Submitted again = Admit(NewRequest(1, Count(1, 20), 3));  // the last token is run again
+  ASSERT_TRUE(IsRunning(again));
+  EXPECT_EQ(state().sequences.free_ids(), 0);
+  RunToTheEnd();
+  const auto match = state().prefixes.Match(TenantKey{2}, "", others);
+  EXPECT_TRUE(match && match->length == 20);
+  EXPECT_EQ(Found(Count(1, 30)), 20);
+}
+
 TEST_F(PublicPrefixTest, IsKeptOfAPromptThatIsNothingElse) {
   Add(1, Count(1, 20), 3);
   RunToTheEnd();

@@ -99,6 +99,26 @@ TEST(TenantSuffixStoreTest, ProposesHowAFinishedAnswerWentOn) {
   EXPECT_EQ(store.text_count(), 4u);
 }
 
+TEST(TenantSuffixStoreTest, ThePromptsEndIsMatchedAndNeverProposed) {
+  TenantSuffixStore store(kIdentity, kMebibyte);
+  store.Learn({{1, 2, 3, 4, 5, 6}}, 4);
+  EXPECT_EQ(store.Propose({{9, 3, 4}}, 4).tokens, (Tokens{5, 6}));
+  EXPECT_EQ(store.Propose({{3, 4, 5}}, 4).tokens, (Tokens{6}));
+  EXPECT_TRUE(store.Propose({{1, 2}}, 4).tokens.empty());
+  EXPECT_EQ(store.token_count(), 2u);
+  store.Learn({{7, 8}}, 2);  // no answer
+  EXPECT_EQ(store.text_count(), 1u);
+
+  // Of an answer that is kept in several texts the beginning only has the prompt before it.
+  const Tokens text = NumberedText(1, 900);
+  store.Learn(text, 24);
+  EXPECT_EQ(store.token_count(), 2u + 900 - 24);
+  EXPECT_TRUE(store.Propose(Slice(text, 0, 23), 1).tokens.empty());
+  for (size_t end = 24; end < text.size(); ++end) {
+    ASSERT_EQ(store.Propose(Slice(text, 0, end), 1).tokens, (Tokens{text[end]})) << end;
+  }
+}
+
 // The store against texts that are searched from end to end; which are still there is known from
 // how many there are and when each was used.
 TEST(TenantSuffixStoreTest, EqualsTheReferenceWithTheLeastRecentlyUsedTextsGone) {

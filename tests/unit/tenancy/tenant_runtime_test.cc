@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 #include <limits>
 #include <memory>
 #include <string>
@@ -293,6 +294,32 @@ TEST_F(SuffixStoreTest, ItIsSavedAtTheRemovalAndLoadedAgain) {
   ASSERT_TRUE(runtime_.manager->RemoveTenant("a").ok());
   EXPECT_TRUE(std::filesystem::exists(path_));
   EXPECT_GT(Accepted(Add(Config("a", path_))), 25);
+}
+
+TEST_F(SuffixStoreTest, TwoTenantsCannotKeepTheirsInOneFile) {
+  std::filesystem::create_directory_symlink(directory_.path(), directory_.path() + "/link");
+  const std::string names[] = {path_, directory_.path() + "/./store",
+                               directory_.path() + "/link/store",
+                               std::filesystem::relative(path_).string()};
+  for (const bool exists : {false, true}) {
+    if (exists) std::ofstream(path_) << "something";
+    const auto a = Add(Config("a", path_));
+    for (const std::string& name : names) {
+      const Status status = runtime_.manager->AddTenant(Config("b", name)).status();
+      EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition) << name;
+      EXPECT_EQ(status.message(), "tenant 'b' cannot keep its suffix store in " +
+                                      a->config().suffix_store_path + ": tenant 'a' does");
+    }
+    EXPECT_EQ(runtime_.manager->TenantNames(), std::vector<std::string>{"a"});
+    // It is free again after a removal, and after a tenant that came to nothing.
+    ASSERT_TRUE(runtime_.manager->RemoveTenant("a").ok());
+    TenantConfig broken = Config("b", path_);
+    broken.target.path = "missing";
+    EXPECT_EQ(runtime_.manager->AddTenant(broken).status().code(), StatusCode::kNotFound);
+    Add(Config("c", path_));
+    ASSERT_TRUE(runtime_.manager->RemoveTenant("c").ok());
+    std::filesystem::remove(path_);
+  }
 }
 
 TEST_F(SuffixStoreTest, AFileOfAnotherTenantIsNotTakenUp) {
