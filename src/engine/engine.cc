@@ -15,7 +15,9 @@
 #include "engine/adapter_turn.h"
 #include "engine/finish_request.h"
 #include "engine/run_step.h"
+#include "model/cache_files.h"
 #include "model/device_arbiter.h"
+#include "model/forward_calibration.h"
 
 namespace foretoken {
 namespace {
@@ -42,6 +44,16 @@ void SizeBackend(const RuntimeOptions& runtime, BackendOptions& backend) {
                backend.max_batch_rows);
 }
 
+// What the budget begins with instead of trying; nothing where the cost cannot be known.
+std::vector<ForwardTime> TimesOf(ModelBackend& backend, const std::string& id) {
+  const auto directory = CacheDirectory();
+  auto times = CalibrateForwards(backend, directory.ok() ? *directory + "/forwards" : "");
+  if (times.ok()) return std::move(times).value();
+  Log(LogLevel::kWarning,
+      fmt::format("{}: its forwards could not be timed: {}", id, times.status().message()));
+  return {};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<LoadedModel> target,
@@ -52,6 +64,9 @@ Result<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<LoadedModel> targ
                              target->NewBackend(WithAbort(options.backend, watch)));
   std::unique_ptr<Engine> engine(
       new Engine(std::move(target), std::move(backend), std::move(watch), std::move(options)));
+  for (const ForwardTime& time : TimesOf(*engine->backend_, engine->options_.target_id)) {
+    engine->state_.budget.ObserveForward(time.rows, time.us);
+  }
   FORETOKEN_RETURN_IF_ERROR(engine->Start());
   return engine;
 }
@@ -107,8 +122,15 @@ Result<std::shared_ptr<DraftContext>> Engine::DraftContextFor(std::string id,
     return FailedPreconditionError(
         fmt::format("draft model {}: its memory cannot be rolled back", id));
   }
-  auto context = std::make_shared<DraftContext>(std::move(id), next_cost_id_++, std::move(model),
-                                                std::move(backend));
+  std::vector<ForwardTime> times = TimesOf(*backend, id);
+  const int32_t cost_id = next_cost_id_++;
+  mailbox_->Post([cost_id, times = std::move(times)](EngineState& state) {
+    for (const ForwardTime& time : times) {
+      state.budget.ObserveDraftForward({cost_id, time.rows, time.us});
+    }
+  });
+  auto context =
+      std::make_shared<DraftContext>(std::move(id), cost_id, std::move(model), std::move(backend));
   shared = context;
   return context;
 }

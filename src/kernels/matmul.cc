@@ -23,7 +23,9 @@ const MatMulKernels& KernelsOf(InstructionSet set) {
     case InstructionSet::kAvx512Vnni:
       return Avx512VnniMatMulKernels();
     case InstructionSet::kAvxVnni:
+      return AvxVnniMatMulKernels();
     case InstructionSet::kAvx2:
+      return Avx2MatMulKernels();
     case InstructionSet::kGeneric:
       break;
   }

@@ -11,10 +11,11 @@ namespace {
 struct Avx512Vnni {
   using Ints = __m512i;
   using Floats = __m512;
+  static constexpr int kLanes = 16;
   static constexpr int kMaxGroup = 12;  // with two registers a column, what 32 registers hold
   static constexpr int kPanelColumns = 64;
   static constexpr int kFloatRows = 4, kFloatColumns = 4;
-  static constexpr bool kSubtracts128 = false;
+  static constexpr bool kSubtracts128 = false, kAddsInPairs = false;
 
   FORETOKEN_INLINE Ints Load(const void* from) { return _mm512_loadu_si512(from); }
   FORETOKEN_INLINE void Store(void* to, Ints a) { _mm512_storeu_si512(to, a); }
@@ -67,7 +68,6 @@ struct Avx512Vnni {
 
   // The compiler would gather the prefetches at the start of the loop, and load broadcasts into
   // registers it does not have; volatile assembly stays in order and broadcasts as it is written.
-  template <bool kEightBits>
   FORETOKEN_INLINE Ints AddDots(Ints sums, Ints weights, const int32_t* inputs) {
     asm volatile("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sums) : "v"(weights), "m"(*inputs));
     return sums;
@@ -114,7 +114,6 @@ struct Avx512Vnni {
     _mm_storeu_si128(static_cast<__m128i*>(to), _mm512_cvtepi32_epi8(a));
   }
 
-  // Vector i has bytes 4 * i .. 4 * i + 3 of each of 16 rows.
   FORETOKEN_INLINE void LoadTransposed(const uint8_t* rows, size_t stride, Ints* vectors) {
     Ints by_four[4];  // rows i, i + 4, i + 8, i + 12
     for (size_t i = 0; i < 4; ++i) {

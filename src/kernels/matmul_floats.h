@@ -22,49 +22,67 @@ FORETOKEN_INLINE typename Simd::Floats LoadWeights(const uint8_t* weights) {
 }
 
 // kRows rows with kColumns columns: every load of a weight serves all columns, and the other way
-// round. products[row][column]
+// round. The sums are of 16 lanes, whatever those of the Simd. products[row][column]
 template <typename Simd, WeightType kType, int kRows, int kColumns>
 FORETOKEN_INLINE void MultiplyRows(const uint8_t* const* rows, const float* const* columns,
                                    int64_t inputs, float (*products)[kColumns]) {
   constexpr int64_t kBytes = kType == WeightType::kF32 ? 4 : 2;
+  constexpr int kVectors = 16 / Simd::kLanes;
   using Floats = typename Simd::Floats;
-  Floats sums[kRows][kColumns];
+  Floats sums[kRows][kColumns][kVectors];
   FORETOKEN_UNROLL
   for (int r = 0; r < kRows; ++r) {
     FORETOKEN_UNROLL
-    for (int c = 0; c < kColumns; ++c) sums[r][c] = Simd::SetFloat(0.0f);
+    for (int c = 0; c < kColumns; ++c) {
+      FORETOKEN_UNROLL
+      for (int v = 0; v < kVectors; ++v) sums[r][c][v] = Simd::SetFloat(0.0f);
+    }
   }
-  const auto add = [&](const Floats(&x)[kColumns], int r, Floats weights) FORETOKEN_INLINE_LAMBDA {
+  const auto add = [&](const uint8_t* const* weights, const float* const* x,
+                       int64_t at) FORETOKEN_INLINE_LAMBDA {
     FORETOKEN_UNROLL
-    for (int c = 0; c < kColumns; ++c) sums[r][c] = Simd::Fma(weights, x[c], sums[r][c]);
+    for (int v = 0; v < kVectors; ++v) {
+      Floats inputs_of[kColumns];
+      FORETOKEN_UNROLL
+      for (int c = 0; c < kColumns; ++c) {
+        inputs_of[c] = Simd::LoadFloats(x[c] + at + v * Simd::kLanes);
+      }
+      FORETOKEN_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        const Floats weight =
+            LoadWeights<Simd, kType>(weights[r] + (at + v * Simd::kLanes) * kBytes);
+        FORETOKEN_UNROLL
+        for (int c = 0; c < kColumns; ++c) {
+          sums[r][c][v] = Simd::Fma(weight, inputs_of[c], sums[r][c][v]);
+        }
+      }
+    }
   };
   const int64_t whole = inputs / 16 * 16;
-  for (int64_t i = 0; i < whole; i += 16) {
-    Floats x[kColumns];
-    FORETOKEN_UNROLL
-    for (int c = 0; c < kColumns; ++c) x[c] = Simd::LoadFloats(columns[c] + i);
-    FORETOKEN_UNROLL
-    for (int r = 0; r < kRows; ++r) add(x, r, LoadWeights<Simd, kType>(rows[r] + i * kBytes));
-  }
+  for (int64_t i = 0; i < whole; i += 16) add(rows, columns, i);
   if (whole < inputs) {
     const size_t rest = static_cast<size_t>(inputs - whole);
-    Floats x[kColumns];
-    for (int c = 0; c < kColumns; ++c) {
-      float padded[16] = {};
-      std::memcpy(padded, columns[c] + whole, rest * sizeof(float));
-      x[c] = Simd::LoadFloats(padded);
-    }
+    uint8_t padded_rows[kRows][16 * kBytes] = {};
+    float padded_columns[kColumns][16] = {};
+    const uint8_t* weights[kRows];
+    const float* x[kColumns];
     for (int r = 0; r < kRows; ++r) {
-      uint8_t padded[16 * kBytes] = {};
-      std::memcpy(padded, rows[r] + whole * kBytes, rest * kBytes);
-      add(x, r, LoadWeights<Simd, kType>(padded));
+      std::memcpy(padded_rows[r], rows[r] + whole * kBytes, rest * kBytes);
+      weights[r] = padded_rows[r];
     }
+    for (int c = 0; c < kColumns; ++c) {
+      std::memcpy(padded_columns[c], columns[c] + whole, rest * sizeof(float));
+      x[c] = padded_columns[c];
+    }
+    add(weights, x, 0);
   }
   FORETOKEN_UNROLL
   for (int r = 0; r < kRows; ++r) {
     FORETOKEN_UNROLL
     for (int c = 0; c < kColumns; ++c) {
-      const float sum = Simd::SumOfLanes(sums[r][c]);
+      Floats lanes = sums[r][c][0];
+      if constexpr (kVectors == 2) lanes = Simd::AddFloats(lanes, sums[r][c][1]);
+      const float sum = Simd::SumOfLanes(lanes);
       products[r][c] = sum == sum ? sum : __builtin_nanf("");
     }
   }

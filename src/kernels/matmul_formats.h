@@ -56,6 +56,7 @@ struct Format32 {
   static constexpr bool kHasMin = kMin;
   static constexpr int kOffsetShift = kShift;  // codes are the weights + (1 << kOffsetShift)
   static constexpr int kCodesAt = kMin ? 64 : 0;
+  static constexpr bool kScalesInSide = !kMin;
   using Block = SourceBlock;
   static_assert(kPacked.inputs == 32 && kPacked.source_bytes == sizeof(Block));
 };
@@ -68,6 +69,7 @@ struct FormatParts32 {
   static constexpr Code kCode = kBlockCode;
   static constexpr int kPartBytes = kBlockCode == Code::kNibbles ? 256 : 320;
   static constexpr int kPackedScalesAt = 64, kPartsAt = 256;
+  static constexpr bool kScalesInSide = false;
   using Block = SourceBlock;
   static_assert(kPacked.inputs == 256 && kPacked.source_bytes == sizeof(Block) &&
                 kPacked.main_bytes == kPartsAt + 8 * kPartBytes);
@@ -79,6 +81,7 @@ struct FormatParts32 {
 struct FormatQ6K {
   static constexpr PackedFormat kPacked = kPackedFormats[static_cast<int>(WeightType::kQ6K)];
   static constexpr int kPartBytes = 192, kPartsAt = 256;
+  static constexpr bool kScalesInSide = true;
   using Block = BlockQ6K;
   static_assert(kPacked.source_bytes == sizeof(Block) &&
                 kPacked.main_bytes == kPartsAt + 16 * kPartBytes);

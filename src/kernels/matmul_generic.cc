@@ -15,10 +15,11 @@ struct Generic {
   struct Floats {
     float lanes[16];
   };
+  static constexpr int kLanes = 16;
   static constexpr int kMaxGroup = 2;
   static constexpr int kPanelColumns = 64;
   static constexpr int kFloatRows = 2, kFloatColumns = 2;
-  static constexpr bool kSubtracts128 = false;
+  static constexpr bool kSubtracts128 = false, kAddsInPairs = false;
 
   template <typename Operation>
   FORETOKEN_INLINE Ints EachInt(Operation operation) {
@@ -111,7 +112,6 @@ struct Generic {
     return Load(codes);
   }
 
-  template <bool kEightBits>
   FORETOKEN_INLINE Ints AddDots(Ints sums, Ints weights, const int32_t* inputs) {
     const uint32_t input = static_cast<uint32_t>(*inputs);
     return EachInt([&](int i) {
@@ -174,6 +174,9 @@ struct Generic {
   }
   FORETOKEN_INLINE Floats Mul(Floats a, Floats b) {
     return EachFloat([&](int i) { return a.lanes[i] * b.lanes[i]; });
+  }
+  FORETOKEN_INLINE Floats AddFloats(Floats a, Floats b) {
+    return EachFloat([&](int i) { return a.lanes[i] + b.lanes[i]; });
   }
   FORETOKEN_INLINE Floats Fma(Floats a, Floats b, Floats c) {
     return EachFloat([&](int i) { return __builtin_fmaf(a.lanes[i], b.lanes[i], c.lanes[i]); });

@@ -5,12 +5,13 @@
 
 #include "kernels/matmul_formats.h"
 
-// GGUF rows to packed tiles, for a Simd as in matmul_products.h. For the sources of one instruction
+// GGUF rows to packed tiles, for a Simd as in matmul_products.h; one of 8 lanes packs a tile as two
+// halves, 8 rows each. For the sources of one instruction
 // set only. matmul_formats.h has the layouts.
 
 namespace foretoken {
 
-// The block of each of 16 rows.
+// The block of each row.
 struct RowBlocks {
   const uint8_t* first;
   size_t stride;
@@ -24,12 +25,12 @@ static inline RowBlocks MemberAt(RowBlocks blocks, size_t at) {
 // 2 bytes of each row, one after the other.
 template <typename Simd>
 FORETOKEN_INLINE void PackHalves(RowBlocks source, uint8_t* packed) {
-  for (int row = 0; row < kTileRows; ++row) {
+  for (int row = 0; row < Simd::kLanes; ++row) {
     std::memcpy(packed + 2 * row, source.first + static_cast<size_t>(row) * source.stride, 2);
   }
 }
 
-// 16 bytes of each row as four vectors.
+// 16 bytes of each row as four vectors, which have bytes 4 * i .. 4 * i + 3 in each lane.
 template <typename Simd>
 FORETOKEN_INLINE void LoadRows(RowBlocks source, size_t at, typename Simd::Ints* vectors) {
   Simd::LoadTransposed(source.first + at, source.stride, vectors);
@@ -48,8 +49,8 @@ FORETOKEN_INLINE void SwapBits(typename Simd::Ints* low, typename Simd::Ints* hi
 // Bit 4 * i + b of each lane, the fifth bit of code 4 * i + b, goes to bit i of byte b.
 template <typename Simd>
 FORETOKEN_INLINE void PackFifthBits(RowBlocks source, uint8_t* packed) {
-  uint32_t rows[kTileRows];
-  for (int row = 0; row < kTileRows; ++row) {
+  uint32_t rows[Simd::kLanes];
+  for (int row = 0; row < Simd::kLanes; ++row) {
     std::memcpy(rows + row, source.first + static_cast<size_t>(row) * source.stride, 4);
   }
   // A bit's number is i (3 bits), b (2 bits) and becomes b, i. A swap of bits k and l of the number
@@ -70,10 +71,10 @@ FORETOKEN_INLINE void PackFifthBits(RowBlocks source, uint8_t* packed) {
 
 template <typename Simd, WeightType kType, typename Block, Code kCode, bool kMin, int kShift>
 FORETOKEN_INLINE void PackBlock(Format32<kType, Block, kCode, kMin, kShift> format,
-                                RowBlocks source, uint8_t* main, uint8_t* side) {
+                                RowBlocks source, uint8_t* main, uint8_t* scales) {
   typename Simd::Ints vectors[8];
-  PackHalves<Simd>(source, kMin ? main : side);
-  if constexpr (kMin) PackHalves<Simd>(MemberAt(source, offsetof(Block, min)), main + 32);
+  PackHalves<Simd>(source, scales);
+  if constexpr (kMin) PackHalves<Simd>(MemberAt(source, offsetof(Block, min)), scales + 32);
   uint8_t* codes = main + format.kCodesAt;
   if constexpr (kCode == Code::kFiveBits) {
     PackFifthBits<Simd>(MemberAt(source, offsetof(Block, high_bits)), codes + 256);
@@ -91,10 +92,10 @@ FORETOKEN_INLINE void PackBlock(Format32<kType, Block, kCode, kMin, kShift> form
 
 template <typename Simd, WeightType kType, typename Block, Code kCode>
 FORETOKEN_INLINE void PackBlock(FormatParts32<kType, Block, kCode> format, RowBlocks source,
-                                uint8_t* main, uint8_t*) {
+                                uint8_t* main, uint8_t* scales) {
   using Ints = typename Simd::Ints;
-  PackHalves<Simd>(source, main);
-  PackHalves<Simd>(MemberAt(source, offsetof(Block, min)), main + 32);
+  PackHalves<Simd>(source, scales);
+  PackHalves<Simd>(MemberAt(source, offsetof(Block, min)), scales + 32);
   Ints head[4];  // scale and min, packed scales
   LoadRows<Simd>(source, 0, head);
   for (int i = 0; i < 3; ++i) Simd::Store(main + format.kPackedScalesAt + 64 * i, head[i + 1]);
@@ -129,12 +130,13 @@ FORETOKEN_INLINE void PackBlock(FormatParts32<kType, Block, kCode> format, RowBl
 }
 
 template <typename Simd>
-FORETOKEN_INLINE void PackBlock(FormatQ6K format, RowBlocks source, uint8_t* main, uint8_t* side) {
+FORETOKEN_INLINE void PackBlock(FormatQ6K format, RowBlocks source, uint8_t* main,
+                                uint8_t* scales) {
   using Ints = typename Simd::Ints;
-  PackHalves<Simd>(MemberAt(source, offsetof(BlockQ6K, scale)), side);
-  Ints scales[4];
-  LoadRows<Simd>(source, offsetof(BlockQ6K, scales), scales);
-  for (int i = 0; i < 4; ++i) Simd::Store(main + 64 * i, scales[i]);
+  PackHalves<Simd>(MemberAt(source, offsetof(BlockQ6K, scale)), scales);
+  Ints part_scales[4];
+  LoadRows<Simd>(source, offsetof(BlockQ6K, scales), part_scales);
+  for (int i = 0; i < 4; ++i) Simd::Store(main + 64 * i, part_scales[i]);
   const Ints low = Simd::SetBytes(15), high = Simd::SetBytes(0x30), top = Simd::SetBytes(0xc0);
   for (int half = 0; half < 2; ++half) {
     for (int quarter = 0; quarter < 2; ++quarter) {  // of the 64 low and the 32 high bytes
@@ -170,7 +172,8 @@ FORETOKEN_INLINE void PackBlock(FormatQ6K format, RowBlocks source, uint8_t* mai
 template <typename Simd, typename Format>
 void PackTile(const TileSource& source, int64_t blocks, uint8_t* packed) {
   using Block = typename Format::Block;
-  uint8_t* side = packed + blocks * Format::kPacked.main_bytes;
+  constexpr PackedFormat kPacked = Format::kPacked;
+  uint8_t* side = packed + blocks * kPacked.main_bytes;
   Block padded[kTileRows] = {};  // the blocks of a tile that has fewer rows, then zeros
   for (int64_t block = 0; block < blocks; ++block) {
     RowBlocks rows = {source.data + static_cast<size_t>(block) * sizeof(Block), source.row_bytes};
@@ -181,10 +184,14 @@ void PackTile(const TileSource& source, int64_t blocks, uint8_t* packed) {
       }
       rows = {reinterpret_cast<const uint8_t*>(padded), sizeof(Block)};
     }
-    PackBlock<Simd>(Format(), rows, packed + block * Format::kPacked.main_bytes,
-                    side + block * Format::kPacked.side_bytes);
+    uint8_t* main = packed + block * kPacked.main_bytes;
+    uint8_t* scales = Format::kScalesInSide ? side + block * kPacked.side_bytes : main;
+    for (int lane = 0; lane < kTileRows; lane += Simd::kLanes) {
+      PackBlock<Simd>(Format(), MemberAt(rows, static_cast<size_t>(lane) * rows.stride),
+                      main + 4 * lane, scales + 2 * lane);
+    }
   }
-  const size_t side_bytes = static_cast<size_t>(blocks * Format::kPacked.side_bytes);
+  const size_t side_bytes = static_cast<size_t>(blocks * kPacked.side_bytes);
   std::memset(side + side_bytes, 0, (64 - side_bytes % 64) % 64);
 }
 

@@ -3,13 +3,20 @@
 
 #include "kernels/matmul_formats.h"
 
-// Products of a packed tile with groups of columns, for a Simd: the operations on 16 lanes of int32
-// (Ints) and float (Floats) of an instruction set. For the sources of one instruction set only.
+// Products of a packed tile with a group of columns, for a Simd: the operations of an instruction
+// set on kLanes (16 or 8) lanes of int32 (Ints) and float (Floats). A Simd of 8 lanes takes a tile
+// as two halves, which begin 32 bytes into every vector and 16 into every list of 16-bit floats.
+// For the sources of one instruction set only.
 //
 // One unpacking of the weights serves all columns of a group, and the input comes as a broadcast
 // from memory: 4 bytes of one column against the 4 of each row.
 
 namespace foretoken {
+
+// From the scales of a block to those of the next.
+template <typename Format>
+inline constexpr int kScaleStride =
+    Format::kScalesInSide ? Format::kPacked.side_bytes : Format::kPacked.main_bytes;
 
 // What a kernel reads of a group of columns, from a block on; the layout is that of Activations.
 struct BlockInputs {
@@ -62,7 +69,31 @@ FORETOKEN_INLINE void UnpackPair(const uint8_t* codes, typename Simd::Ints* firs
 }
 
 template <Code kCode>
-inline constexpr bool kEightBits = kCode == Code::kBytes || kCode == Code::kIq4Nl;
+inline constexpr int kCodeBits = kCode == Code::kNibbles    ? 4
+                                 : kCode == Code::kFiveBits ? 5
+                                                            : 8;
+
+// sums[c] += the products of two vectors of codes with column c's inputs at first_inputs[c] and
+// second_inputs[c]; the second ones may go to sums of their own.
+template <typename Simd, int kBits, int kColumns>
+FORETOKEN_INLINE void AddPair(typename Simd::Ints first, const int32_t* first_inputs,
+                              typename Simd::Ints second, const int32_t* second_inputs,
+                              typename Simd::Ints* sums, typename Simd::Ints* second_sums) {
+  if constexpr (Simd::kAddsInPairs) {
+    FORETOKEN_UNROLL
+    for (int c = 0; c < kColumns; ++c) {
+      sums[c] = Simd::template AddTwoDots<kBits>(sums[c], first, first_inputs + c, second,
+                                                 second_inputs + c);
+    }
+  } else {
+    FORETOKEN_UNROLL
+    for (int c = 0; c < kColumns; ++c) sums[c] = Simd::AddDots(sums[c], first, first_inputs + c);
+    FORETOKEN_UNROLL
+    for (int c = 0; c < kColumns; ++c) {
+      second_sums[c] = Simd::AddDots(second_sums[c], second, second_inputs + c);
+    }
+  }
+}
 
 // sums[c] += the products of 32 inputs of column c.
 template <typename Simd, Code kCode, int kColumns>
@@ -70,7 +101,7 @@ FORETOKEN_INLINE void AddProducts32(const uint8_t* codes, const int32_t* quants,
                                     typename Simd::Ints (&sums)[kColumns]) {
   using Ints = typename Simd::Ints;
   // With few columns, two sums for each: one would wait for its own last result.
-  constexpr bool kTwoSums = kColumns <= 4;
+  constexpr bool kTwoSums = kColumns <= 4 && !Simd::kAddsInPairs;
   Ints more[kTwoSums ? kColumns : 1];
   if constexpr (kTwoSums) {
     FORETOKEN_UNROLL
@@ -80,16 +111,9 @@ FORETOKEN_INLINE void AddProducts32(const uint8_t* codes, const int32_t* quants,
     constexpr int i = decltype(index)::value;
     Ints first, second;
     UnpackPair<Simd, kCode, i>(codes, &first, &second);
-    FORETOKEN_UNROLL
-    for (int c = 0; c < kColumns; ++c) {
-      sums[c] =
-          Simd::template AddDots<kEightBits<kCode>>(sums[c], first, quants + i * kColumns + c);
-    }
-    FORETOKEN_UNROLL
-    for (int c = 0; c < kColumns; ++c) {
-      Ints& sum = kTwoSums ? more[kTwoSums ? c : 0] : sums[c];
-      sum = Simd::template AddDots<kEightBits<kCode>>(sum, second, quants + (i + 4) * kColumns + c);
-    }
+    AddPair<Simd, kCodeBits<kCode>, kColumns>(first, quants + i * kColumns, second,
+                                              quants + (i + 4) * kColumns, sums,
+                                              kTwoSums ? more : sums);
   });
   if constexpr (kTwoSums) {
     FORETOKEN_UNROLL
@@ -101,7 +125,7 @@ FORETOKEN_INLINE void AddProducts32(const uint8_t* codes, const int32_t* quants,
 template <typename Simd, int kColumns, WeightType kType, typename Block, Code kCode, bool kMin,
           int kShift>
 void MultiplyBlocks(Format32<kType, Block, kCode, kMin, kShift> format, const uint8_t* main,
-                    const uint8_t* side, int64_t blocks, BlockInputs x, float* totals) {
+                    const uint8_t* scales, int64_t blocks, BlockInputs x, float* totals) {
   using Floats = typename Simd::Floats;
   constexpr int kMainBytes = decltype(format)::kPacked.main_bytes;
   Floats total[kColumns];
@@ -109,12 +133,12 @@ void MultiplyBlocks(Format32<kType, Block, kCode, kMin, kShift> format, const ui
   for (int c = 0; c < kColumns; ++c) total[c] = Simd::LoadFloats(totals + 16 * c);
   for (int64_t block = 0; block < blocks; ++block) {
     PrefetchAhead<Simd, kMainBytes>(main);
-    const Floats scale = Simd::LoadHalves(kMin ? main : side);
+    const Floats scale = Simd::LoadHalves(scales);
     typename Simd::Ints sums[kColumns];
     FORETOKEN_UNROLL
     for (int c = 0; c < kColumns; ++c) {
       // Codes of eight bits may count as what they stand for already.
-      constexpr bool kOffset = !kMin && !(kEightBits<kCode> && Simd::kSubtracts128);
+      constexpr bool kOffset = !kMin && !(kCodeBits<kCode> == 8 && Simd::kSubtracts128);
       if constexpr (kOffset) {
         sums[c] = Simd::template ShiftLeft32<kShift>(Simd::Broadcast(x.sums + c));
       } else {
@@ -123,7 +147,7 @@ void MultiplyBlocks(Format32<kType, Block, kCode, kMin, kShift> format, const ui
     }
     AddProducts32<Simd, kCode, kColumns>(main + format.kCodesAt, x.quants, sums);
     if constexpr (kMin) {
-      const Floats min = Simd::LoadHalves(main + 32);
+      const Floats min = Simd::LoadHalves(scales + 32);
       FORETOKEN_UNROLL
       for (int c = 0; c < kColumns; ++c) {
         total[c] = Simd::Fma(min, Simd::BroadcastFloat(x.scaled_sums + c), total[c]);
@@ -135,7 +159,7 @@ void MultiplyBlocks(Format32<kType, Block, kCode, kMin, kShift> format, const ui
                            Simd::Mul(scale, Simd::BroadcastFloat(x.scales + c)), total[c]);
     }
     main += kMainBytes;
-    side += format.kPacked.side_bytes;
+    scales += kScaleStride<decltype(format)>;
     x = {x.quants + 8 * kColumns, x.sums + kColumns, x.scaled_sums + kColumns, x.scales + kColumns};
   }
   FORETOKEN_UNROLL
@@ -154,23 +178,23 @@ FORETOKEN_INLINE void AddScaled(const typename Simd::Floats (&total)[kColumns], 
 }
 
 template <typename Simd, int kColumns, WeightType kType, typename Block, Code kCode>
-void MultiplyBlocks(FormatParts32<kType, Block, kCode> format, const uint8_t* main, const uint8_t*,
-                    int64_t blocks, BlockInputs x, float* totals) {
+void MultiplyBlocks(FormatParts32<kType, Block, kCode> format, const uint8_t* main,
+                    const uint8_t* scales, int64_t blocks, BlockInputs x, float* totals) {
   using Ints = typename Simd::Ints;
   using Floats = typename Simd::Floats;
   for (int64_t block = 0; block < blocks; ++block) {
-    const Floats scale = Simd::LoadHalves(main);
-    const Floats minus_min = Simd::Mul(Simd::LoadHalves(main + 32), Simd::SetFloat(-1.0f));
+    const Floats scale = Simd::LoadHalves(scales);
+    const Floats minus_min = Simd::Mul(Simd::LoadHalves(scales + 32), Simd::SetFloat(-1.0f));
     PrefetchAhead<Simd, format.kPartsAt>(main);
-    Ints scales[2], mins[2];
+    Ints part_scales[2], mins[2];
     {
       const Ints first = Simd::Load(main + format.kPackedScalesAt);
       const Ints second = Simd::Load(main + format.kPackedScalesAt + 64);
       const Ints third = Simd::Load(main + format.kPackedScalesAt + 128);
       const Ints nibble = Simd::SetBytes(15);
-      scales[0] = Simd::And(first, Simd::SetBytes(63));
+      part_scales[0] = Simd::And(first, Simd::SetBytes(63));
       mins[0] = Simd::And(second, Simd::SetBytes(63));
-      scales[1] = Simd::Select(
+      part_scales[1] = Simd::Select(
           nibble, third, Simd::And(Simd::template ShiftRight16<2>(first), Simd::SetBytes(48)));
       mins[1] = Simd::Select(nibble, Simd::template ShiftRight16<4>(third),
                              Simd::And(Simd::template ShiftRight16<2>(second), Simd::SetBytes(48)));
@@ -201,7 +225,7 @@ void MultiplyBlocks(FormatParts32<kType, Block, kCode> format, const uint8_t* ma
       const uint8_t* codes = main + format.kPartsAt + i * format.kPartBytes;
       PrefetchAhead<Simd, format.kPartBytes>(codes);
       const Floats part_scale =
-          Simd::Mul(scale, Simd::ToFloats(Simd::template Byte<i % 4>(scales[i / 4])));
+          Simd::Mul(scale, Simd::ToFloats(Simd::template Byte<i % 4>(part_scales[i / 4])));
       Ints sums[kColumns];
       FORETOKEN_UNROLL
       for (int c = 0; c < kColumns; ++c) sums[c] = Simd::Zero();
@@ -213,17 +237,18 @@ void MultiplyBlocks(FormatParts32<kType, Block, kCode> format, const uint8_t* ma
     });
     AddScaled<Simd, kColumns>(total, x.scales, totals);
     main += format.kPacked.main_bytes;
+    scales += kScaleStride<decltype(format)>;
     x = {x.quants + 64 * kColumns, x.sums + kSums256 * kColumns, nullptr, x.scales + kColumns};
   }
 }
 
 template <typename Simd, int kColumns>
-void MultiplyBlocks(FormatQ6K format, const uint8_t* main, const uint8_t* side, int64_t blocks,
+void MultiplyBlocks(FormatQ6K format, const uint8_t* main, const uint8_t* scales, int64_t blocks,
                     BlockInputs x, float* totals) {
   using Ints = typename Simd::Ints;
   using Floats = typename Simd::Floats;
   for (int64_t block = 0; block < blocks; ++block) {
-    const Floats scale = Simd::LoadHalves(side);
+    const Floats scale = Simd::LoadHalves(scales);
     const Floats minus_offset = Simd::Mul(scale, Simd::SetFloat(-32.0f));
     PrefetchAhead<Simd, format.kPartsAt>(main);
     Floats total[kColumns];
@@ -233,8 +258,8 @@ void MultiplyBlocks(FormatQ6K format, const uint8_t* main, const uint8_t* side, 
       for (int c = 0; c < kColumns; ++c) sums[c] = Simd::Zero();
       Unrolled<4>([&](auto quarter) FORETOKEN_INLINE_LAMBDA {
         constexpr int i = decltype(quarter)::value;
-        const Ints scales = Simd::Load(main + 64 * i);
-        const Ints even = Simd::EvenBytes(scales), odd = Simd::OddBytes(scales);
+        const Ints part_scales = Simd::Load(main + 64 * i);
+        const Ints even = Simd::EvenBytes(part_scales), odd = Simd::OddBytes(part_scales);
         FORETOKEN_UNROLL
         for (int c = 0; c < kColumns; ++c) {
           sums[c] = Simd::AddPairDots(sums[c], even, x.sums + 2 * i * kColumns + c);
@@ -253,9 +278,9 @@ void MultiplyBlocks(FormatQ6K format, const uint8_t* main, const uint8_t* side, 
       constexpr int i = decltype(part)::value;
       const uint8_t* codes = main + format.kPartsAt + i * format.kPartBytes;
       PrefetchAhead<Simd, format.kPartBytes>(codes);
-      const Ints scales = Simd::Load(main + 64 * (i / 4));
+      const Ints part_scales = Simd::Load(main + 64 * (i / 4));
       const Floats part_scale =
-          Simd::Mul(scale, Simd::ToFloats(Simd::template SignedByte<i % 4>(scales)));
+          Simd::Mul(scale, Simd::ToFloats(Simd::template SignedByte<i % 4>(part_scales)));
       const Ints six_bits = Simd::SetBytes(63);
       const Ints stored[3] = {Simd::Load(codes), Simd::Load(codes + 64), Simd::Load(codes + 128)};
       const Ints low_bits =
@@ -269,14 +294,10 @@ void MultiplyBlocks(FormatQ6K format, const uint8_t* main, const uint8_t* side, 
       Ints sums[kColumns];
       FORETOKEN_UNROLL
       for (int c = 0; c < kColumns; ++c) sums[c] = Simd::Zero();
-      Unrolled<4>([&](auto vector) FORETOKEN_INLINE_LAMBDA {
-        constexpr int v = decltype(vector)::value;
-        FORETOKEN_UNROLL
-        for (int c = 0; c < kColumns; ++c) {
-          sums[c] = Simd::template AddDots<false>(sums[c], weights[v],
-                                                  x.quants + (4 * i + v) * kColumns + c);
-        }
-      });
+      const int32_t* quants = x.quants + 4 * i * kColumns;
+      AddPair<Simd, 6, kColumns>(weights[0], quants, weights[1], quants + kColumns, sums, sums);
+      AddPair<Simd, 6, kColumns>(weights[2], quants + 2 * kColumns, weights[3],
+                                 quants + 3 * kColumns, sums, sums);
       FORETOKEN_UNROLL
       for (int c = 0; c < kColumns; ++c) {
         total[c] = Simd::Fma(Simd::ToFloats(sums[c]), part_scale, total[c]);
@@ -284,7 +305,7 @@ void MultiplyBlocks(FormatQ6K format, const uint8_t* main, const uint8_t* side, 
     });
     AddScaled<Simd, kColumns>(total, x.scales, totals);
     main += format.kPacked.main_bytes;
-    side += format.kPacked.side_bytes;
+    scales += kScaleStride<decltype(format)>;
     x = {x.quants + 64 * kColumns, x.sums + kSums256 * kColumns, nullptr, x.scales + kColumns};
   }
 }

@@ -26,7 +26,7 @@ FORETOKEN_INLINE float QuantizeBlock(const float* input, int32_t* quants, int32_
   using Ints = typename Simd::Ints;
   Ints largest_bits = Simd::Zero();
   FORETOKEN_UNROLL
-  for (int i = 0; i < kInputs; i += 16) {
+  for (int i = 0; i < kInputs; i += Simd::kLanes) {
     // Bit patterns of magnitudes are ordered like the magnitudes, NaNs above all.
     largest_bits = Simd::Max(largest_bits, Simd::MagnitudeBits(Simd::LoadFloats(input + i)));
   }
@@ -40,10 +40,10 @@ FORETOKEN_INLINE float QuantizeBlock(const float* input, int32_t* quants, int32_
   std::memcpy(&magnitude, &magnitude_bits, sizeof(magnitude));
   const typename Simd::Floats inverse_scale = Simd::SetFloat(127.0f / magnitude);
   FORETOKEN_UNROLL
-  for (int i = 0; i < kInputs; i += 16) {
+  for (int i = 0; i < kInputs; i += Simd::kLanes) {
     const Ints rounded = Simd::ToInts(Simd::Mul(Simd::LoadFloats(input + i), inverse_scale));
     Simd::StoreLowBytes(quants + i / 4, rounded);
-    sums[i / 16] = Simd::SumOf(rounded);
+    sums[i / 16] = (i % 16 == 0 ? 0 : sums[i / 16]) + Simd::SumOf(rounded);
   }
   return magnitude / 127.0f;
 }

@@ -10,15 +10,19 @@
 namespace foretoken {
 
 template <typename Simd, typename Format, int kColumns>
-[[gnu::noinline]] void MultiplyGroup(const uint8_t* main, const uint8_t* side, int64_t blocks,
+[[gnu::noinline]] void MultiplyGroup(const uint8_t* main, const uint8_t* scales, int64_t blocks,
                                      BlockInputs x, float* totals) {
-  MultiplyBlocks<Simd, kColumns>(Format(), main, side, blocks, x, totals);
+  for (int lane = 0; lane < kTileRows; lane += Simd::kLanes) {
+    MultiplyBlocks<Simd, kColumns>(Format(), main + 4 * lane, scales + 2 * lane, blocks, x,
+                                   totals + lane);
+  }
 }
 
 // MultiplyGroup for every number of columns.
 template <typename Simd, typename Format>
 struct GroupKernels {
-  using Kernel = void (*)(const uint8_t*, const uint8_t*, int64_t, BlockInputs, float*);
+  using Kernel = void (*)(const uint8_t* main, const uint8_t* scales, int64_t blocks, BlockInputs x,
+                          float* totals);
   Kernel by_columns[Simd::kMaxGroup + 1] = {};
 
   constexpr GroupKernels() { Fill<Simd::kMaxGroup>(); }
@@ -30,15 +34,11 @@ struct GroupKernels {
 };
 
 template <typename Simd>
-FORETOKEN_INLINE void StoreColumn(const float* totals, float* output, int32_t rows) {
-  const typename Simd::Floats products = Simd::CanonicalNan(Simd::LoadFloats(totals));
-  if (rows == kTileRows) {
-    Simd::StoreFloats(output, products);
-    return;
+FORETOKEN_INLINE void StoreColumn(float* totals, float* output, int32_t rows) {
+  for (int lane = 0; lane < kTileRows; lane += Simd::kLanes) {
+    Simd::StoreFloats(totals + lane, Simd::CanonicalNan(Simd::LoadFloats(totals + lane)));
   }
-  float tail[kTileRows];
-  Simd::StoreFloats(tail, products);
-  std::memcpy(output, tail, static_cast<size_t>(rows) * sizeof(float));
+  std::memcpy(output, totals, static_cast<size_t>(rows) * sizeof(float));
 }
 
 template <typename Simd, typename Format>
@@ -49,11 +49,16 @@ void MultiplyTile(const uint8_t* packed, const Activations& x, IndexRange groups
   constexpr int64_t kQuants = kPacked.inputs / 4;
   constexpr int64_t kSums = kPacked.inputs == 256 ? kSums256 : 1;
   const int64_t group_count = GroupCount(x.columns, x.max_group);
-  const uint8_t* side = packed + x.blocks * kPacked.main_bytes;
-  // Several groups go over a few blocks before the next blocks, which then stay in the first cache.
-  const int64_t step = groups.last - groups.first == 1 ? x.blocks : 256 / kPacked.inputs;
+  const uint8_t* scales = Format::kScalesInSide ? packed + x.blocks * kPacked.main_bytes : packed;
+  // What is gone over several times, by groups or halves of a tile, is a few blocks at a time,
+  // which stay in the first cache.
+  const bool at_once = groups.last - groups.first == 1 && Simd::kLanes == kTileRows;
+  const int64_t step = at_once ? x.blocks : 256 / kPacked.inputs;
   const int64_t first_column = GroupAt(x.columns, group_count, groups.first).first;
-  alignas(64) float totals[Simd::kPanelColumns * kTileRows] = {};
+  const ColumnGroup last = GroupAt(x.columns, group_count, groups.last - 1);
+  const int64_t columns = last.first + last.size - first_column;
+  alignas(64) float totals[Simd::kPanelColumns * kTileRows];
+  std::memset(totals, 0, static_cast<size_t>(columns) * kTileRows * sizeof(float));
   for (int64_t block = 0; block < x.blocks; block += step) {
     const int64_t blocks = step < x.blocks - block ? step : x.blocks - block;
     for (int64_t index = groups.first; index < groups.last; ++index) {
@@ -63,13 +68,12 @@ void MultiplyTile(const uint8_t* packed, const Activations& x, IndexRange groups
                                   kPacked.inputs == 32 ? x.scaled_sums + at : nullptr,
                                   x.scales + at};
       kKernels.by_columns[group.size](packed + block * kPacked.main_bytes,
-                                      side + block * kPacked.side_bytes, blocks, inputs,
+                                      scales + block * kScaleStride<Format>, blocks, inputs,
                                       totals + (group.first - first_column) * kTileRows);
     }
   }
-  const ColumnGroup last = GroupAt(x.columns, group_count, groups.last - 1);
-  for (int64_t c = first_column; c < last.first + last.size; ++c) {
-    StoreColumn<Simd>(totals + (c - first_column) * kTileRows, y.columns[c] + y.first_row, y.rows);
+  for (int64_t c = 0; c < columns; ++c) {
+    StoreColumn<Simd>(totals + c * kTileRows, y.columns[first_column + c] + y.first_row, y.rows);
   }
 }
 

@@ -1,6 +1,7 @@
 #include "model/llama_backend.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
@@ -18,6 +19,7 @@
 #include "base/macros.h"
 #include "base/mutex.h"
 #include "kernels/ggml_forward.h"
+#include "kernels/instruction_set.h"
 #include "model/device_arbiter.h"
 #include "model/llama_adapter.h"
 #include "model/llama_cell_positions.h"
@@ -244,6 +246,7 @@ class LlamaBackend : public ModelBackend {
     description_.max_sequences = options_.max_sequences;
     FORETOKEN_RETURN_IF_ERROR(ProbeTruncation());
     description_.batch_invariant = kernels_ && kernels_->stock_operations().empty();
+    description_.cost_identity = CostIdentity(threads);
     return OkStatus();
   }
 
@@ -292,6 +295,15 @@ class LlamaBackend : public ModelBackend {
     description_.can_truncate = rows.size() == 2 && llama_memory_seq_rm(memory_, 0, 1, -1);
     llama_memory_clear(memory_, false);
     return OkStatus();
+  }
+
+  std::string CostIdentity(int32_t threads) const {
+    std::array<char, 128> kind{};
+    llama_model_desc(weights_->model(), kind.data(), kind.size());
+    return fmt::format("{}, {} bytes, {} kernels, {} threads, {}", kind.data(),
+                       llama_model_size(weights_->model()),
+                       kernels_ ? InstructionSetName(BestInstructionSet()) : "stock", threads,
+                       llama_print_system_info());
   }
 
   static llama_seq_id LlamaId(SequenceId sequence) { return static_cast<llama_seq_id>(sequence); }

@@ -283,16 +283,22 @@ void DraftBudget::Count(std::span<const BudgetSequence> sequences) {
   }
 }
 
+void DraftBudget::ObserveDraftForward(const DraftForward& forward) {
+  if (forward.draft_model < 0) return;
+  const auto model = static_cast<size_t>(forward.draft_model);
+  if (costs_.drafts.size() <= model) costs_.drafts.resize(model + 1);
+  costs_.drafts[model].Observe(forward.rows, forward.us);
+}
+
 void DraftBudget::Observe(std::span<const BudgetSequence> sequences, const StepOutcome& outcome) {
   // Learn first, so that the account below is kept in what is known now.
   costs_.target.Observe(outcome.target_rows, outcome.target_us);
   double draft_us = 0;
   double step_us = outcome.target_us;
   for (const DraftForward& forward : outcome.draft_forwards) {
+    ObserveDraftForward(forward);
     if (forward.draft_model < 0) continue;
     const auto model = static_cast<size_t>(forward.draft_model);
-    if (costs_.drafts.size() <= model) costs_.drafts.resize(model + 1);
-    costs_.drafts[model].Observe(forward.rows, forward.us);
     const double expected = costs_.drafts[model].Predict(forward.rows).us;
     draft_us += std::min(forward.us, kDisturbedStep * expected);
     step_us += forward.us;

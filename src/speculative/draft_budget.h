@@ -70,6 +70,7 @@ class DraftBudget {
   double expected_us() const { return plan_.us; }
   // A forward of a step without sequences to decide for: its cost is learned all the same.
   void ObserveForward(int32_t target_rows, double us) { costs_.target.Observe(target_rows, us); }
+  void ObserveDraftForward(const DraftForward& forward);
 
  private:
   // What Choose remembers for Observe.

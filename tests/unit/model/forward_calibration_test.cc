@@ -74,8 +74,7 @@ TEST(ForwardCalibrationTest, ADamagedEntryIsMeasuredAgain) {
   const auto control = std::make_shared<FakeControl>();
   const auto backend = NewBackend(control);
   for (const char* text : {"", "1 -5\n", "x", "1 300.0\n2"}) {
-    ASSERT_TRUE(
-        WriteCacheEntry(directory.path(), "forward times of a machine", text).ok());
+    ASSERT_TRUE(WriteCacheEntry(directory.path(), "forward times of a machine", text).ok());
     const int64_t decodes = control->decodes;
     EXPECT_GT(CalibrateForwards(*backend, directory.path())->size(), 1u) << text;
     EXPECT_GT(control->decodes, decodes) << text;
