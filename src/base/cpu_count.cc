@@ -71,6 +71,15 @@ int32_t PhysicalCoreCount() {
   return std::max(1, static_cast<int32_t>(cores.size()));
 }
 
+std::string CpuModelName() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const size_t colon = line.find(": ");
+    if (line.rfind("model name", 0) == 0 && colon != line.npos) return line.substr(colon + 2);
+  }
+  return "";
+}
+
 std::optional<double> CpuQuota(const std::string& root) {
   std::ifstream groups(root + "/proc/self/cgroup");
   std::optional<double> smallest;

@@ -11,6 +11,9 @@ namespace foretoken {
 // at least 1.
 int32_t PhysicalCoreCount();
 
+// What the machine calls its processors; empty where it does not say.
+std::string CpuModelName();
+
 // The processors' worth of time that control groups leave this process, the smallest quota from its
 // group up to the root; nothing without a quota. `root` is where /proc and /sys are found: "" is
 // the machine's.

@@ -48,8 +48,8 @@ std::vector<ForwardTime> FromText(const std::string& text) {
   std::vector<ForwardTime> times;
   std::istringstream lines(text);
   ForwardTime time;
-  while (lines >> time.rows >> time.us) {
-    if (time.rows < 1 || !(time.us > 0)) return {};
+  while (lines >> time.rows) {
+    if (!(lines >> time.us) || time.rows < 1 || !(time.us > 0)) return {};
     times.push_back(time);
   }
   return lines.eof() ? times : std::vector<ForwardTime>();

@@ -300,10 +300,10 @@ class LlamaBackend : public ModelBackend {
   std::string CostIdentity(int32_t threads) const {
     std::array<char, 128> kind{};
     llama_model_desc(weights_->model(), kind.data(), kind.size());
-    return fmt::format("{}, {} bytes, {} kernels, {} threads, {}", kind.data(),
+    return fmt::format("{}, {} bytes, {} kernels, {} threads, {} {}", kind.data(),
                        llama_model_size(weights_->model()),
                        kernels_ ? InstructionSetName(BestInstructionSet()) : "stock", threads,
-                       llama_print_system_info());
+                       CpuModelName(), llama_print_system_info());
   }
 
   static llama_seq_id LlamaId(SequenceId sequence) { return static_cast<llama_seq_id>(sequence); }
