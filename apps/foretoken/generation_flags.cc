@@ -121,6 +121,12 @@ void AddModelFlags(CLI::App& command, GenerationFlags& flags) {
   AddIntegerFlag(command, "--threads", "Threads that compute (default: the physical cores)", 0, 512,
                  flags.threads);
   command
+      .add_option("--cache-type", flags.cache_type,
+                  "What the KV cache holds: f16 (default) or q8_0 (half the memory)")
+      ->type_name("TYPE")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, CacheType>{{"f16", CacheType::kF16}, {"q8_0", CacheType::kQ8_0}}));
+  command
       .add_option("--kernels", flags.kernels,
                   "The CPU's arithmetic: invariant (same bits in every batch) or stock (ggml's)")
       ->type_name("KIND")
@@ -285,7 +291,8 @@ Result<TenantConfig> MakeTenantConfig(const GenerationFlags& flags, std::string 
                        .context_tokens = flags.context_tokens,
                        .threads = flags.threads,
                        .kv_cache_tokens = flags.kv_cache_tokens,
-                       .kernels = flags.kernels};
+                       .kernels = flags.kernels,
+                       .cache_type = flags.cache_type};
   };
   TenantConfig config;
   config.name = std::move(name);

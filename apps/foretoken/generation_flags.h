@@ -36,6 +36,7 @@ struct GenerationFlags {
   int32_t kv_cache_tokens = 0;
   int32_t threads = 0;
   CpuKernels kernels = CpuKernels::kInvariant;
+  CacheType cache_type = CacheType::kF16;
   int32_t max_tokens = 512;
   bool ignore_end_of_text = false;
   std::vector<std::string> stop;

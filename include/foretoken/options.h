@@ -95,17 +95,24 @@ enum class CpuKernels {
   kStock,  // those of ggml
 };
 
+// How keys and values are kept in the KV cache.
+enum class CacheType {
+  kF16,
+  kQ8_0,  // a little over half of that; logits differ a little
+};
+
 // A model file and how much of it to use.
 struct ModelConfig {
   std::string id;              // the name it is known by; for messages and metrics
   std::string path;            // a GGUF file
   int32_t context_tokens = 0;  // >= 0; 0: the model's own context, at most 8,192
-  // >= 0; 0: the machine's physical cores.
+  // >= 0; 0: the machine's physical cores, fewer under a CPU quota.
   int32_t threads = 0;
   // >= 0; tokens of KV cache that all running and cached sequences share; at least context_tokens.
   // 0: as many as context_tokens.
   int32_t kv_cache_tokens = 0;
   CpuKernels kernels = CpuKernels::kInvariant;
+  CacheType cache_type = CacheType::kF16;
 };
 
 // A LoRA adapter of a tenant, over the target's shared weights.

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <system_error>
 
+#include "base/cpu_count.h"
+
 namespace foretoken {
 namespace {
 
@@ -21,14 +23,14 @@ void Pause() {
 }
 
 // Returns once `value` is no longer `old`.
-void WaitForChange(const std::atomic<int32_t>& value, int32_t old) {
+void WaitForChange(const std::atomic<int32_t>& value, int32_t old, bool spins) {
   const auto deadline = std::chrono::steady_clock::now() + kSpin;
-  do {
+  while (spins && std::chrono::steady_clock::now() < deadline) {
     for (int i = 0; i < kPausesPerClock; ++i) {
       if (value.load(std::memory_order_acquire) != old) return;
       Pause();
     }
-  } while (std::chrono::steady_clock::now() < deadline);
+  }
   value.wait(old, std::memory_order_acquire);
 }
 
@@ -46,7 +48,7 @@ int64_t TeamMember::Take(int64_t count) {
   return team_->next_item_.fetch_add(count, std::memory_order_relaxed);
 }
 
-ThreadTeam::ThreadTeam(int32_t threads) {
+ThreadTeam::ThreadTeam(int32_t threads) : spins_(threads <= PhysicalCoreCount()) {
   workers_.reserve(static_cast<size_t>(std::max(threads, 1)) - 1);
   try {
     for (int32_t i = 1; i < threads; ++i) workers_.emplace_back([this, i] { Work(i); });
@@ -80,7 +82,7 @@ void ThreadTeam::RunErased(const void* body, ErasedBody call) {
 void ThreadTeam::Work(int32_t index) {
   TeamMember self(this, index);
   for (int32_t seen = 0;; ++seen) {
-    WaitForChange(generation_, seen);
+    WaitForChange(generation_, seen, spins_);
     if (stopping_.load(std::memory_order_relaxed)) return;
     call_(body_, self);
     Barrier();
@@ -96,7 +98,7 @@ void ThreadTeam::Barrier() {
     phase_.notify_all();
     return;
   }
-  WaitForChange(phase_, phase);
+  WaitForChange(phase_, phase, spins_);
 }
 
 }  // namespace foretoken

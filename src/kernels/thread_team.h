@@ -62,6 +62,7 @@ class ThreadTeam {
   void Work(int32_t index);
   void Barrier();
 
+  const bool spins_;  // not where a thread that spins keeps one of the team from running
   // Each on its own cache line: they are written by different threads at different times.
   alignas(64) std::atomic<int32_t> generation_{0};  // counts calls of Run
   alignas(64) std::atomic<int32_t> arrived_{0};

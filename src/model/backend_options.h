@@ -7,6 +7,7 @@
 #include <span>
 #include <string_view>
 
+#include "foretoken/options.h"
 #include "foretoken/status.h"
 
 namespace foretoken {
@@ -21,6 +22,12 @@ struct TensorView {
   std::span<const float> values;  // those of a row follow each other, row after row
 };
 
+// Sees what a forward computes, tensor by tensor; slow while it is wanted.
+struct TensorObserver {
+  bool wanted = false;
+  std::function<void(const TensorView&)> see;  // every tensor of floats, in the order of computing
+};
+
 struct BackendOptions {
   int32_t context_tokens = 0;  // the longest sequence; 0: the model's own, at most 8,192
   // Cells of the KV cache, shared by all sequences; at least context_tokens, and it may be more
@@ -29,15 +36,15 @@ struct BackendOptions {
   int32_t max_sequences = 1;
   int32_t max_batch_rows = 512;
   int32_t max_logits_rows = 64;
-  int32_t threads = 0;  // 0: the machine's physical cores
+  int32_t threads = 0;  // 0: as ModelConfig::threads
+  CacheType cache_type = CacheType::kF16;
   // Asked between the operations of a forward; true ends it with CANCELLED. May be empty.
   std::function<bool()> should_abort = {};
   // Whose turns on the device the forwards are (device_arbiter.h): one client for all contexts of
   // an engine. Null: a client of its own.
   std::shared_ptr<DeviceClient> device = nullptr;
-  // Called with every tensor of floats, in the order in which a forward computes them; slow. Empty:
-  // nobody looks.
-  std::function<void(const TensorView&)> tensor_observer = {};
+  // Null: nobody looks.
+  std::shared_ptr<TensorObserver> tensor_observer = nullptr;
   // Where our kernels add up what they do, for benches. Null: nowhere, at no cost.
   std::shared_ptr<KernelReport> kernel_report = nullptr;
 };

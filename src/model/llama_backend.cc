@@ -204,6 +204,8 @@ class LlamaBackend : public ModelBackend {
     params.n_threads = invariant ? 1 : threads;
     params.n_threads_batch = params.n_threads;
     if (invariant) params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
+    params.type_k = params.type_v =
+        options_.cache_type == CacheType::kQ8_0 ? GGML_TYPE_Q8_0 : GGML_TYPE_F16;
     params.kv_unified = true;
     params.swa_full = true;  // a window that forgets could not be rolled back
     params.no_perf = true;
@@ -263,14 +265,15 @@ class LlamaBackend : public ModelBackend {
 
   // llama.cpp asks whether the tensor is wanted, and calls again when it is computed.
   static bool ObserveTensor(ggml_tensor* tensor, bool asks, void* self) {
-    const bool wanted = tensor->type == GGML_TYPE_F32 && ggml_is_contiguous(tensor) &&
-                        tensor->view_src == nullptr && tensor->data != nullptr;
+    const TensorObserver& observer = *static_cast<LlamaBackend*>(self)->options_.tensor_observer;
+    const bool wanted = observer.wanted && tensor->type == GGML_TYPE_F32 &&
+                        ggml_is_contiguous(tensor) && tensor->view_src == nullptr &&
+                        tensor->data != nullptr;
     if (asks) return wanted;
     const auto* values = static_cast<const float*>(tensor->data);
-    static_cast<LlamaBackend*>(self)->options_.tensor_observer(
-        {.operation = ggml_op_name(tensor->op),
-         .name = tensor->name,
-         .values = {values, static_cast<size_t>(ggml_nelements(tensor))}});
+    observer.see({.operation = ggml_op_name(tensor->op),
+                  .name = tensor->name,
+                  .values = {values, static_cast<size_t>(ggml_nelements(tensor))}});
     return true;
   }
 
@@ -300,8 +303,9 @@ class LlamaBackend : public ModelBackend {
   std::string CostIdentity(int32_t threads) const {
     std::array<char, 128> kind{};
     llama_model_desc(weights_->model(), kind.data(), kind.size());
-    return fmt::format("{}, {} bytes, {} kernels, {} threads, {} {}", kind.data(),
+    return fmt::format("{}, {} bytes, {} cache, {} kernels, {} threads, {} {}", kind.data(),
                        llama_model_size(weights_->model()),
+                       options_.cache_type == CacheType::kQ8_0 ? "q8_0" : "f16",
                        kernels_ ? InstructionSetName(BestInstructionSet()) : "stock", threads,
                        CpuModelName(), llama_print_system_info());
   }

@@ -26,6 +26,7 @@ BackendOptions BackendOptionsFor(const ModelConfig& config) {
   options.context_tokens = config.context_tokens;
   options.kv_cache_tokens = config.kv_cache_tokens;
   options.threads = config.threads;
+  options.cache_type = config.cache_type;
   return options;
 }
 
@@ -52,7 +53,7 @@ class Manager : public RuntimeManager {
 
  private:
   // Tenants with equal keys share an engine: the same weights, the same context and cache.
-  using EngineKey = std::tuple<const LoadedModel*, int32_t, int32_t, int32_t>;
+  using EngineKey = std::tuple<const LoadedModel*, int32_t, int32_t, int32_t, CacheType>;
   struct EngineSlot {
     Mutex mutex;  // held while the engine is made
     std::weak_ptr<Engine> engine FORETOKEN_GUARDED_BY(mutex);
@@ -176,7 +177,8 @@ Result<std::shared_ptr<Engine>> Manager::EngineFor(const ModelConfig& config) {
   {
     MutexLock lock(mutex_);
     std::shared_ptr<EngineSlot>& entry =
-        engines_[{model.get(), config.context_tokens, config.kv_cache_tokens, config.threads}];
+        engines_[{model.get(), config.context_tokens, config.kv_cache_tokens, config.threads,
+                  config.cache_type}];
     if (!entry) entry = std::make_shared<EngineSlot>();
     slot = entry;
   }

@@ -31,9 +31,9 @@ TEST_F(LlamaBackendTest, CutSequencesContinueAsIfTheRestHadNeverBeen) {
   ASSERT_TRUE(backend->Truncate(SequenceId{0}, 2).ok());
   LastLogits(*backend, {Row(9, 2, false), Row(9, 3)});
   ASSERT_TRUE(backend->Truncate(SequenceId{0}, 2).ok());
-  ExpectNear(LastLogits(*backend, {Row(5, 2)}), expected);
+  ExpectSame(LastLogits(*backend, {Row(5, 2)}), expected);
   ASSERT_TRUE(backend->Truncate(SequenceId{0}, 0).ok());
-  ExpectNear(LastLogits(*backend, {Row(3, 0, false), Row(4, 1, false), Row(5, 2)}), expected);
+  ExpectSame(LastLogits(*backend, {Row(3, 0, false), Row(4, 1, false), Row(5, 2)}), expected);
 }
 
 TEST_F(LlamaBackendTest, RowsComeInTheirOrderAndSequencesDoNotMeet) {
@@ -44,7 +44,7 @@ TEST_F(LlamaBackendTest, RowsComeInTheirOrderAndSequencesDoNotMeet) {
   const auto logits = backend->Decode(rows);
   ASSERT_TRUE(logits.ok());
   ASSERT_EQ(logits->size(), 2);
-  ExpectNear({(*logits)[1].begin(), (*logits)[1].end()}, alone);
+  ExpectSame({(*logits)[1].begin(), (*logits)[1].end()}, alone);
 }
 
 // llama.cpp asserts on this where it is asked for less output than it has sequences.
@@ -65,7 +65,7 @@ TEST_F(LlamaBackendTest, ForksShareAPrefix) {
   LastLogits(*backend, {Row(3, 0, false), Row(4, 1)});
   const auto expected = LastLogits(*backend, {Row(5, 2)});
   ASSERT_TRUE(backend->Fork(SequenceId{0}, SequenceId{1}, 2).ok());
-  ExpectNear(LastLogits(*backend, {Row(5, 2, true, 1)}), expected);
+  ExpectSame(LastLogits(*backend, {Row(5, 2, true, 1)}), expected);
   EXPECT_EQ(backend->Fork(SequenceId{0}, SequenceId{1}, 1).code(), StatusCode::kFailedPrecondition);
   ASSERT_TRUE(backend->Truncate(SequenceId{1}, 0).ok());
   EXPECT_EQ(backend->Fork(SequenceId{0}, SequenceId{1}, 4).code(), StatusCode::kInvalidArgument);
@@ -74,7 +74,7 @@ TEST_F(LlamaBackendTest, ForksShareAPrefix) {
   ASSERT_TRUE(backend->Fork(SequenceId{0}, SequenceId{1}, 2).ok());
   LastLogits(*backend, {Row(9, 2, true, 1)});
   ASSERT_TRUE(backend->Truncate(SequenceId{0}, 2).ok());
-  ExpectNear(LastLogits(*backend, {Row(5, 2)}), expected);
+  ExpectSame(LastLogits(*backend, {Row(5, 2)}), expected);
 }
 
 TEST_F(LlamaBackendTest, WhatBreaksTheContractIsAnErrorAndNotAnAssertion) {

@@ -139,7 +139,7 @@ TEST_F(LlamaCacheTest, ABatchFitsWheneverThereAreEnoughFreeCells) {
       prefix.push_back(Row(*held[static_cast<size_t>(i)], i, i == last));
     }
     ASSERT_TRUE(alone->Truncate(SequenceId{0}, 0).ok());
-    ExpectNear(LastLogits(*backend, {Row(*held.back(), last, true, probed)}),
+    ExpectSame(LastLogits(*backend, {Row(*held.back(), last, true, probed)}),
                LastLogits(*alone, prefix));
   }
   EXPECT_GT(full, 20);
@@ -160,7 +160,7 @@ TEST_F(LlamaCacheTest, ASavedSequenceGoesOnAsIfItHadNeverLeft) {
             StatusCode::kFailedPrecondition);
   EXPECT_EQ(LastLogits(*backend, {Row(6, 3)}), expected) << "saving changes nothing";
   ASSERT_TRUE(backend->RestoreSequence(SequenceId{1}, *state).ok());
-  ExpectNear(LastLogits(*backend, {Row(6, 3, true, 1)}), expected);
+  ExpectSame(LastLogits(*backend, {Row(6, 3, true, 1)}), expected);
   // The same bits where the cells are the same.
   ASSERT_TRUE(backend->Truncate(SequenceId{0}, 0).ok());
   ASSERT_TRUE(backend->Truncate(SequenceId{1}, 0).ok());
@@ -180,7 +180,7 @@ TEST_F(LlamaCacheTest, ASharedPrefixIsSavedWithEachOfItsSequences) {
   ASSERT_TRUE(backend->Truncate(SequenceId{1}, 0).ok());
   ASSERT_TRUE(backend->RestoreSequence(SequenceId{2}, state).ok());
   ASSERT_TRUE(backend->Truncate(SequenceId{0}, 0).ok());
-  ExpectNear(LastLogits(*backend, {Row(8, 3, true, 2)}), expected);
+  ExpectSame(LastLogits(*backend, {Row(8, 3, true, 2)}), expected);
 }
 
 TEST_F(LlamaCacheTest, AFullCacheRestoresNothing) {
