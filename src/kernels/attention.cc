@@ -104,7 +104,7 @@ class Attender {
         for (int32_t i = 0; i < pairs; ++i) Clear(StateOf(states_, i));
       }
       for (int32_t span = 0; span < tile.span_count(); ++span) {
-        ComputeSpan(tile, span, kv_head, span_states_);
+        ComputeSpan(tile, span, kv_head, span + 1 < tile.span_count(), span_states_);
         if (states == span_states_) continue;
         for (int32_t i = 0; i < pairs; ++i) {
           kernels_.merge(job_, StateOf(span_states_, i), StateOf(states_, i));
@@ -117,20 +117,29 @@ class Attender {
     }
   }
 
+  // Spans one by one, some of one tile and KV head at a time.
   void ComputeSpans() {
     float* states = split_states_;
-    int64_t begin = 0;
-    int64_t unit = member_.Take();
-    for (int32_t t = 0; t < plan_.tile_count(); ++t) {
-      const auto& tile = plan_.tile(t);
-      const int64_t end = begin + int64_t{tile.span_count()} * job_.kv_heads;
-      for (; unit < end; unit = member_.Take()) {
+    int64_t units = 0;
+    for (int32_t t = 0; t < plan_.tile_count(); ++t) units += Units(plan_.tile(t));
+    const int64_t together = std::max<int64_t>(1, units / (kUnitsPerThread * member_.size()));
+    int64_t begin = 0;  // the first unit of the tile
+    int32_t t = 0;
+    for (int64_t first = member_.Take(together); first < units; first = member_.Take(together)) {
+      const int64_t end = std::min(first + together, units);
+      for (int64_t unit = first; unit < end; ++unit) {
+        while (unit >= begin + Units(plan_.tile(t))) {
+          const auto& tile = plan_.tile(t++);
+          begin += Units(tile);
+          states = StateOf(states, Units(tile) * tile.rows * layout_.group);
+        }
+        const auto& tile = plan_.tile(t);
         const auto i = static_cast<int32_t>(unit - begin);
-        ComputeSpan(tile, i / job_.kv_heads, i % job_.kv_heads,
-                    StateOf(states, i * tile.rows * layout_.group));
+        const int32_t span = i % tile.span_count();
+        const bool goes_on = unit + 1 < end && span + 1 < tile.span_count();
+        ComputeSpan(tile, span, i / tile.span_count(), goes_on,
+                    StateOf(states, int64_t{i} * tile.rows * layout_.group));
       }
-      states = StateOf(states, (end - begin) * tile.rows * layout_.group);
-      begin = end;
     }
   }
 
@@ -158,22 +167,33 @@ class Attender {
     const int32_t kv_head = head / layout_.group;
     const int32_t pair = (row - tile.first_row) * layout_.group + head % layout_.group;
     for (int32_t span = 0; span < tile.span_count(); ++span) {
-      const int64_t unit = int64_t{span} * job_.kv_heads + kv_head;
+      const int64_t unit = int64_t{kv_head} * tile.span_count() + span;
       kernels_.merge(job_, StateOf(states, unit * tile.rows * layout_.group + pair), states_);
     }
     Finish(row, head, states_);
   }
 
-  void ComputeSpan(const AttentionPlan::Tile& tile, int32_t span, int32_t kv_head, float* states) {
+  int64_t Units(const AttentionPlan::Tile& tile) const {
+    return int64_t{tile.span_count()} * job_.kv_heads;
+  }
+
+  // goes_on: this member computes the next span of the tile afterwards.
+  void ComputeSpan(const AttentionPlan::Tile& tile, int32_t span, int32_t kv_head, bool goes_on,
+                   float* states) {
     const int32_t begin = tile.spans[static_cast<size_t>(span)];
+    const int32_t end = tile.spans[static_cast<size_t>(span) + 1];
     AttentionSpanTask task{};
     task.job = &job_;
     task.kv_head = kv_head;
     task.first_row = tile.first_row;
     task.rows = tile.rows;
     task.block_ids = tile.order.data() + begin;
-    task.block_count = tile.spans[static_cast<size_t>(span) + 1] - begin;
+    task.block_count = end - begin;
     task.cells = tile.cells.data();
+    if (goes_on) {
+      task.next_cells =
+          task.cells + ptrdiff_t{tile.order[static_cast<size_t>(end)]} * kAttentionBlock;
+    }
     task.visible = tile.visible.data();
     task.add_mask = tile.add_mask;
     task.states = states;
@@ -205,7 +225,7 @@ class Attender {
   void* workspace_;
   float* span_states_;   // of the span that is computed
   float* states_;        // of the spans before, merged
-  float* split_states_;  // of all spans, tile by tile, span by span, KV head by KV head
+  float* split_states_;  // of all spans, tile by tile, KV head by KV head, span by span
 };
 
 }  // namespace
@@ -220,9 +240,9 @@ const AttentionKernels& AttentionKernelsOf(InstructionSet set) {
 }
 
 size_t AttentionWorkspaceBytes(const AttentionJob& job, int32_t rows) {
-  const size_t keys_and_values = PaddedHead(job.head_size_k) + PaddedHead(job.head_size_v);
-  const size_t lanes = keys_and_values + static_cast<size_t>(rows);
+  const size_t block = std::max(PaddedHead(job.head_size_k), PaddedHead(job.head_size_v));
   const auto pairs = static_cast<size_t>(rows * (job.heads / job.kv_heads));
+  const size_t lanes = block + static_cast<size_t>(rows) + pairs;
   return RoundUp(lanes * kAttentionBlock * sizeof(float) + pairs * sizeof(AttentionPair));
 }
 

@@ -19,6 +19,7 @@ struct AttentionPair {
   const float* mask;  // to add, by lane; null: nothing
   uint64_t visible;   // lanes that the row sees
   float slope;
+  float factor;  // what the state is to be multiplied by when the block's values are added
 };
 
 // The blocks of one span as far as one tile of rows sees them, for one KV head.
@@ -29,11 +30,12 @@ struct AttentionSpanTask {
   int32_t rows;
   const int32_t* block_ids;  // in the order of their positions
   int32_t block_count;
-  const int32_t* cells;     // block b, lane l: cells[b * 64 + l], -1 where there is none
-  const uint64_t* visible;  // block b, row r of the tile: lanes it sees, visible[b * rows + r]
-  bool add_mask;            // the mask holds other numbers than 0 and -inf
-  float* states;            // row r of the tile, head h of the group: r * heads per group + h
-  void* workspace;          // AttentionWorkspaceBytes
+  const int32_t* next_cells;  // of the block that the caller computes after these; null: not known
+  const int32_t* cells;       // block b, lane l: cells[b * 64 + l], -1 where there is none
+  const uint64_t* visible;    // block b, row r of the tile: lanes it sees, visible[b * rows + r]
+  bool add_mask;              // the mask holds other numbers than 0 and -inf
+  float* states;              // row r of the tile, head h of the group: r * heads per group + h
+  void* workspace;            // AttentionWorkspaceBytes
 };
 
 // What attention needs of one instruction set. All of them give the same bits.

@@ -12,7 +12,7 @@ namespace {
 
 // (row, head) pairs of a tile: enough that reading keys and values costs little beside them, few
 // enough that their states stay in the second-level cache.
-constexpr int32_t kTilePairs = 96;
+constexpr int32_t kPairsOfTile = 96;
 constexpr int32_t kMinTileRows = 8;
 constexpr int32_t kMaxTileRows = 64;
 
@@ -45,7 +45,7 @@ void AttentionPlan::Build(const AttentionMask& mask, TeamMember& member, Instruc
 
 void AttentionPlan::Divide(const AttentionMask& mask) {
   const int32_t most =
-      std::clamp(kTilePairs / std::max(mask.heads_per_kv_head, 1), kMinTileRows, kMaxTileRows);
+      std::clamp(kPairsOfTile / std::max(mask.heads_per_kv_head, 1), kMinTileRows, kMaxTileRows);
   rows_ = mask.rows;
   tile_count_ = DivideUp(rows_, most);
   if (tiles_.size() < static_cast<size_t>(tile_count_)) {
