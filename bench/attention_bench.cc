@@ -108,8 +108,6 @@ class Forward {
   AttentionJob Job(int32_t layer) {
     const auto head_bytes = static_cast<size_t>(model_.head_size) * 4;
     AttentionJob job{};
-    job.rows = rows_;
-    job.cells = cells_;
     job.heads = model_.heads;
     job.kv_heads = model_.kv_heads;
     job.head_size_k = job.head_size_v = model_.head_size;

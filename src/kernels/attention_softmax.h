@@ -5,7 +5,6 @@
 
 #include <cstdint>
 
-#include "kernels/attention_gather.h"
 #include "kernels/attention_job.h"
 #include "kernels/attention_kernels.h"
 #include "kernels/attention_lanes.h"

@@ -209,8 +209,6 @@ class AttentionCase {
 
   AttentionJob Job(float* output) const {
     AttentionJob job{};
-    job.rows = rows_;
-    job.cells = cells_;
     job.heads = shape_.heads;
     job.kv_heads = shape_.kv_heads;
     job.head_size_k = shape_.head_size_k;
