@@ -1,7 +1,7 @@
 #ifndef FORETOKEN_KERNELS_ATTENTION_GATHER_H_
 #define FORETOKEN_KERNELS_ATTENTION_GATHER_H_
 
-// Reads a block's keys and values, wherever its cells are, as floats; see attention_lanes.h.
+// Reads cells, wherever they are; see attention_lanes.h.
 
 #include <cstddef>
 #include <cstdint>
@@ -45,80 +45,73 @@ FORETOKEN_INLINE const unsigned char* HeadOf(int32_t cell, const void* base, siz
   return static_cast<const unsigned char*>(base) + static_cast<size_t>(cell) * cell_bytes + offset;
 }
 
-// The block's keys as [element][lane]: a logit is then a sum over elements in their order, lane by
-// lane, however wide the registers are.
-template <typename S, KvType kType>
-void GatherKeys(const AttentionSpanTask& task, const int32_t* cells, int32_t lanes, float* keys) {
-  const AttentionJob& job = *task.job;
-  const size_t offset = static_cast<size_t>(task.kv_head) * job.key_head_bytes;
-  for (int32_t lane = 0; lane < lanes; lane += kLanes) {
-    const unsigned char* heads[kLanes];
-    for (int32_t i = 0; i < kLanes; ++i) {
-      heads[i] = HeadOf(cells[lane + i], job.key, job.key_cell_bytes, offset);
-    }
-    for (int32_t first = 0; first < job.head_size_k; first += kLanes) {
-      const int32_t count = job.head_size_k - first;
-      typename S::Vec tile[kLanes];
-      for (int32_t i = 0; i < kLanes; ++i) {
-        tile[i] = LoadElements<S, kType>(heads[i], first, count);
-      }
-      S::Transpose(tile);
-      float* to = keys + static_cast<ptrdiff_t>(first) * kAttentionBlock + lane;
-      for (int32_t i = 0; i < kLanes; ++i) S::Store(to + i * kAttentionBlock, tile[i]);
-    }
-  }
-}
-
-// The block's values as [lane][element]; true if all are finite.
-template <typename S, KvType kType>
-bool GatherValues(const AttentionSpanTask& task, const int32_t* cells, int32_t lanes,
-                  float* values) {
-  const AttentionJob& job = *task.job;
-  const size_t offset = static_cast<size_t>(task.kv_head) * job.value_head_bytes;
-  const int32_t padded = RoundUpToLanes(job.head_size_v);
-  typename S::Vec poison = S::Zero();  // becomes NaN by an infinity or a NaN
-  for (int32_t lane = 0; lane < lanes; ++lane) {
-    const unsigned char* head = HeadOf(cells[lane], job.value, job.value_cell_bytes, offset);
-    float* to = values + static_cast<ptrdiff_t>(lane) * padded;
-    for (int32_t first = 0; first < padded; first += kLanes) {
-      const typename S::Vec v = LoadElements<S, kType>(head, first, job.head_size_v - first);
-      S::Store(to + first, v);
-      poison = S::Fma(v, S::Zero(), poison);
-    }
-  }
-  return S::ReduceAdd(poison) == 0.0f;
-}
-
+// Numbers of the mask for the lanes that a row sees, 0 for the others.
 template <typename S>
-FORETOKEN_INLINE void GatherKeysOf(KvType type, const AttentionSpanTask& task, const int32_t* cells,
-                                   int32_t lanes, float* keys) {
-  switch (type) {
-    case KvType::kF32:
-      return GatherKeys<S, KvType::kF32>(task, cells, lanes, keys);
-    case KvType::kF16:
-      return GatherKeys<S, KvType::kF16>(task, cells, lanes, keys);
-    case KvType::kBf16:
-      return GatherKeys<S, KvType::kBf16>(task, cells, lanes, keys);
-    case KvType::kQ8_0:
-      return GatherKeys<S, KvType::kQ8_0>(task, cells, lanes, keys);
+void GatherMask(const AttentionJob& job, size_t row, const int32_t* cells, uint64_t visible,
+                float* mask) {
+  const auto* of_row = reinterpret_cast<const uint16_t*>(reinterpret_cast<const char*>(job.mask) +
+                                                         row * job.mask_row_bytes);
+  for (int32_t lane = 0; lane < kAttentionBlock; ++lane) {
+    const bool seen = ((visible >> lane) & 1) != 0;
+    mask[lane] = seen ? S::First(S::BroadcastF16(of_row[cells[lane]])) : 0.0f;
   }
 }
 
-template <typename S>
-FORETOKEN_INLINE bool GatherValuesOf(KvType type, const AttentionSpanTask& task,
-                                     const int32_t* cells, int32_t lanes, float* values) {
-  switch (type) {
-    case KvType::kF32:
-      return GatherValues<S, KvType::kF32>(task, cells, lanes, values);
-    case KvType::kF16:
-      return GatherValues<S, KvType::kF16>(task, cells, lanes, values);
-    case KvType::kBf16:
-      return GatherValues<S, KvType::kBf16>(task, cells, lanes, values);
-    case KvType::kQ8_0:
-      return GatherValues<S, KvType::kQ8_0>(task, cells, lanes, values);
-  }
-  return true;
+FORETOKEN_INLINE size_t HeadBytes(KvType type, int32_t size) {
+  const auto n = static_cast<size_t>(size);
+  if (type == KvType::kQ8_0) return n / 32 * 34;
+  return type == KvType::kF32 ? n * 4 : n * 2;
 }
+
+// A tick is the time of kTilePairs pairs times one element of a block's keys, or one cell of it
+// times 64 elements of values.
+constexpr int32_t kTicksOfKeyTile = 4;
+constexpr int32_t kTicksOfValue = 2;
+
+// The heads of the next block, fetched into the cache one by one while this one is computed: in a
+// burst they would hold it up.
+class Ahead {
+ public:
+  // Those of `cells`, over so many ticks; null: none.
+  void Start(const AttentionSpanTask& task, const int32_t* cells, int32_t ticks) {
+    const AttentionJob& job = *task.job;
+    next_ = 0;
+    end_ = cells == nullptr ? 0 : 2 * kAttentionBlock;
+    period_ = left_ = ticks / (2 * kAttentionBlock);
+    if (cells == nullptr) return;
+    const size_t key_bytes = HeadBytes(job.key_type, job.head_size_k);
+    const size_t value_bytes = HeadBytes(job.value_type, job.head_size_v);
+    bytes_ = key_bytes > value_bytes ? key_bytes : value_bytes;
+    const size_t key_offset = static_cast<size_t>(task.kv_head) * job.key_head_bytes;
+    const size_t value_offset = static_cast<size_t>(task.kv_head) * job.value_head_bytes;
+    for (int32_t lane = 0; lane < kAttentionBlock; ++lane) {
+      heads_[lane] = HeadOf(cells[lane], job.key, job.key_cell_bytes, key_offset);
+      heads_[kAttentionBlock + lane] =
+          HeadOf(cells[lane], job.value, job.value_cell_bytes, value_offset);
+    }
+  }
+
+  // A loop counts the ticks down by itself, in a register: int32_t left = ahead->left();
+  // ... left = ahead->Tick(left, 1); ... ahead->set_left(left).
+  FORETOKEN_INLINE int32_t Tick(int32_t left, int32_t ticks) {
+    constexpr size_t kLineBytes = 64;
+    left -= ticks;
+    if (left > 0 || next_ == end_) return left;
+    for (size_t i = 0; i < bytes_; i += kLineBytes) __builtin_prefetch(heads_[next_] + i);
+    ++next_;
+    return left + period_;
+  }
+  FORETOKEN_INLINE int32_t left() const { return left_; }
+  FORETOKEN_INLINE void set_left(int32_t left) { left_ = left; }
+
+ private:
+  const unsigned char* heads_[2 * kAttentionBlock];  // keys, then values
+  size_t bytes_;                                     // of each
+  int32_t next_;
+  int32_t end_;
+  int32_t period_;  // ticks from one to the next
+  int32_t left_;    // ticks until the next
+};
 
 }  // namespace
 }  // namespace foretoken

@@ -14,11 +14,9 @@ constexpr int32_t kAttentionBlock = 64;
 constexpr int32_t kAttentionSpan = 512;
 constexpr int32_t kMaxHeadSize = 1024;
 
-// One attention: who looks at what. Strides are in bytes. A plain struct without functions, since
-// sources that are compiled for one instruction set include it.
+// One attention: the rows and cells of its plan, with what they hold. Strides are in bytes. A plain
+// struct without functions, since sources that are compiled for one instruction set include it.
 struct AttentionJob {
-  int32_t rows;
-  int32_t cells;
   int32_t heads;  // of the query, a multiple of kv_heads
   int32_t kv_heads;
   int32_t head_size_k;

@@ -19,18 +19,20 @@ struct AttentionPair {
   const float* mask;  // to add, by lane; null: nothing
   uint64_t visible;   // lanes that the row sees
   float slope;
+  float factor;  // what the state is to be multiplied by when the block's values are added
 };
 
 // The blocks of one span as far as one tile of rows sees them, for one KV head.
 struct AttentionSpanTask {
   const AttentionJob* job;
   int32_t kv_head;
-  int32_t first_row;
-  int32_t rows;
+  const int32_t* rows;  // their numbers in the job
+  int32_t row_count;
   const int32_t* block_ids;  // in the order of their positions
   int32_t block_count;
-  const int32_t* cells;     // block b, lane l: cells[b * 64 + l], -1 where there is none
-  const uint64_t* visible;  // block b, row r of the tile: lanes it sees, visible[b * rows + r]
+  const int32_t* next_cells;  // of the block that the caller computes after these; null: not known
+  const int32_t* cells;       // block b, lane l: cells[b * 64 + l], -1 where there is none
+  const uint64_t* visible;  // block b, row r of the tile: lanes it sees, visible[b * row_count + r]
   bool add_mask;            // the mask holds other numbers than 0 and -inf
   float* states;            // row r of the tile, head h of the group: r * heads per group + h
   void* workspace;          // AttentionWorkspaceBytes
@@ -46,6 +48,11 @@ struct AttentionKernels {
   // Divides by the sum, with the head's sink if there is one.
   void (*finish)(const AttentionJob& job, int32_t head, const float* state, float* output);
 };
+
+enum class InstructionSet : uint8_t;
+
+// The reference where this build has none of its own.
+const AttentionKernels& AttentionKernelsOf(InstructionSet set);
 
 // For compute_span with `rows` rows.
 size_t AttentionWorkspaceBytes(const AttentionJob& job, int32_t rows);

@@ -1,12 +1,13 @@
 #ifndef FORETOKEN_KERNELS_ATTENTION_LANES_H_
 #define FORETOKEN_KERNELS_ATTENTION_LANES_H_
 
-// What attention computes with sixteen float lanes, whatever type S provides them.
-// attention_lanes.h, attention_gather.h and attention_kernels_impl.h are included by one source per
-// instruction set and by nothing else. Everything in them is in an unnamed namespace and nothing of
-// the standard library with code is used: a function that two of these sources share by name could
-// be taken from either by the linker, and run on a machine that cannot. Every operation on floats
-// is written out (Fma where it is one), so that all instruction sets round alike.
+// What attention computes with sixteen float lanes, whatever type S provides them. This header and
+// attention_gather.h, attention_softmax.h, attention_merge.h and attention_kernels_impl.h are
+// included by one source per instruction set and by nothing else. Everything in them is in an
+// unnamed namespace and nothing of the standard library with code is used: a function that two of
+// these sources share by name could be taken from either by the linker, and run on a machine that
+// cannot. Every operation on floats is written out (Fma where it is one), so that all instruction
+// sets round alike.
 
 #include <cstddef>
 #include <cstdint>

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <new>
 #include <random>
 #include <vector>
 
@@ -209,8 +210,6 @@ class AttentionCase {
 
   AttentionJob Job(float* output) const {
     AttentionJob job{};
-    job.rows = rows_;
-    job.cells = cells_;
     job.heads = shape_.heads;
     job.kv_heads = shape_.kv_heads;
     job.head_size_k = shape_.head_size_k;
@@ -247,12 +246,13 @@ class AttentionCase {
     const AttentionJob job = Job(output.data());
     AttentionPlan plan;
     plan.Build(Mask(), set);
-    const size_t floats = AttentionScratchBytes(job, plan, team.size()) / sizeof(float);
-    // What is left over from before must not matter.
-    std::vector<float> scratch(floats + 16, std::numeric_limits<float>::quiet_NaN());
-    float* aligned = scratch.data();
-    while (reinterpret_cast<uintptr_t>(aligned) % 64 != 0) ++aligned;
-    team.Run([&](TeamMember& member) { Attend(job, plan, aligned, member, set); });
+    // No byte more, so that the address sanitizer sees one that is written past it; what is left
+    // over from before must not matter.
+    const size_t bytes = AttentionScratchBytes(job, plan, team.size());
+    void* const scratch = ::operator new (bytes, std::align_val_t{64});
+    std::memset(scratch, 0xff, bytes);
+    team.Run([&](TeamMember& member) { Attend(job, plan, scratch, member, set); });
+    ::operator delete (scratch, std::align_val_t{64});
     return output;
   }
 
@@ -264,33 +264,10 @@ class AttentionCase {
   // By the textbook, in double precision.
   std::vector<float> Reference() const {
     std::vector<float> output;
-    const AttentionJob job = Job(nullptr);
     for (int32_t r = 0; r < rows_; ++r) {
       for (int32_t h = 0; h < shape_.heads; ++h) {
-        const int32_t g = h / (shape_.heads / shape_.kv_heads);
-        const float* query = queries.data() + (r * shape_.heads + h) * shape_.head_size_k;
-        double sum =
-            shape_.sinks ? std::exp(static_cast<double>(sinks[static_cast<size_t>(h)])) : 0;
-        std::vector<double> value(static_cast<size_t>(shape_.head_size_v), 0.0);
-        for (int32_t c = 0; c < cells_; ++c) {
-          const float added =
-              mask.empty() ? 0 : DecodeF16(mask[static_cast<size_t>(r * cells_ + c)]);
-          if (std::isinf(added) && added < 0) continue;
-          double logit = 0;
-          for (int32_t i = 0; i < shape_.head_size_k; ++i) {
-            logit += static_cast<double>(query[i]) * DecodeKv(shape_.key_type, KeyOf(c, g), i);
-          }
-          logit *= job.scale;
-          const double cap = shape_.logit_softcap;
-          if (cap != 0) logit = cap * std::tanh(logit / cap);
-          logit += (shape_.slopes ? slopes[static_cast<size_t>(h)] : 1.0) * added;
-          const double weight = std::exp(logit);  // logits of test data are small
-          sum += weight;
-          for (int32_t i = 0; i < shape_.head_size_v; ++i) {
-            value[static_cast<size_t>(i)] += weight * DecodeKv(shape_.value_type, ValueOf(c, g), i);
-          }
-        }
-        for (const double v : value) output.push_back(sum == 0 ? 0 : static_cast<float>(v / sum));
+        const std::vector<float> row = ReferenceOf(r, h);
+        output.insert(output.end(), row.begin(), row.end());
       }
     }
     return output;
@@ -322,6 +299,41 @@ class AttentionCase {
     return static_cast<float>((*random)() % 4001) / 1000 - 2;
   }
 
+  std::vector<float> ReferenceOf(int32_t r, int32_t h) const {
+    const int32_t g = h / (shape_.heads / shape_.kv_heads);
+    std::vector<double> logits;
+    std::vector<int32_t> seen;
+    for (int32_t c = 0; c < cells_; ++c) {
+      const float added = mask.empty() ? 0 : DecodeF16(mask[static_cast<size_t>(r * cells_ + c)]);
+      if (std::isinf(added) && added < 0) continue;
+      const float* query = queries.data() + (r * shape_.heads + h) * shape_.head_size_k;
+      double logit = 0;
+      for (int32_t i = 0; i < shape_.head_size_k; ++i) {
+        logit += double{query[i]} * DecodeKv(shape_.key_type, KeyOf(c, g), i);
+      }
+      logit *= Job(nullptr).scale;
+      const double cap = shape_.logit_softcap;
+      if (cap != 0) logit = cap * std::tanh(logit / cap);
+      logits.push_back(logit + (shape_.slopes ? slopes[static_cast<size_t>(h)] : 1.0) * added);
+      seen.push_back(c);
+    }
+    double most = shape_.sinks ? sinks[static_cast<size_t>(h)] : -1e30;
+    for (const double logit : logits) most = std::max(most, logit);
+    double sum = shape_.sinks ? std::exp(sinks[static_cast<size_t>(h)] - most) : 0;
+    std::vector<double> value(static_cast<size_t>(shape_.head_size_v), 0.0);
+    for (size_t k = 0; k < seen.size(); ++k) {
+      const double weight = std::exp(logits[k] - most);
+      sum += weight;
+      for (int32_t i = 0; i < shape_.head_size_v; ++i) {
+        value[static_cast<size_t>(i)] +=
+            weight * DecodeKv(shape_.value_type, ValueOf(seen[k], g), i);
+      }
+    }
+    std::vector<float> result;
+    for (const double v : value) result.push_back(sum == 0 ? 0 : static_cast<float>(v / sum));
+    return result;
+  }
+
   uint16_t MaskOf(const AskingRow& row, const CachedToken& token) const {
     const int32_t distance = row.position - token.position;
     const bool seen = ((token.sequences >> row.sequence) & 1) != 0 && distance >= 0 &&
@@ -345,6 +357,26 @@ inline std::vector<CachedToken> CachedSequence(int32_t count, int32_t sequence =
                      uint32_t{1} << sequence});
   }
   return cache;
+}
+
+// Other sequences' tokens (of sequences 8 to 11, at any position) among the cache's, and all of
+// them in any order.
+inline std::vector<CachedToken> Scattered(std::vector<CachedToken> cache, uint32_t seed) {
+  std::mt19937 random(seed);
+  const auto strangers = static_cast<int32_t>(cache.size() / 2 + 5);
+  for (int32_t i = 0; i < strangers; ++i) {
+    cache.push_back({uint64_t{random()}, static_cast<int32_t>(random() % 1500),
+                     uint32_t{1} << (8 + random() % 4)});
+  }
+  std::shuffle(cache.begin(), cache.end(), random);
+  return cache;
+}
+
+// The rows of a result from `first` on.
+inline std::vector<float> RowsOf(const std::vector<float>& result, size_t row_floats, size_t first,
+                                 size_t count) {
+  const auto begin = result.begin() + static_cast<ptrdiff_t>(first * row_floats);
+  return {begin, begin + static_cast<ptrdiff_t>(count * row_floats)};
 }
 
 // The last `count` rows of a sequence of `length` tokens.
