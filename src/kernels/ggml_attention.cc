@@ -54,9 +54,7 @@ AttentionJob JobOf(const ggml_tensor& operation) {
   const ggml_tensor& values = *operation.src[2];
   const ggml_tensor* mask = operation.src[3];
   const ggml_tensor* sinks = operation.src[4];
-  return {.rows = static_cast<int32_t>(query.ne[1]),
-          .cells = static_cast<int32_t>(keys.ne[1]),
-          .heads = static_cast<int32_t>(query.ne[2]),
+  return {.heads = static_cast<int32_t>(query.ne[2]),
           .kv_heads = static_cast<int32_t>(keys.ne[2]),
           .head_size_k = static_cast<int32_t>(keys.ne[0]),
           .head_size_v = static_cast<int32_t>(values.ne[0]),

@@ -155,8 +155,9 @@ class Round {
   static NoDraftReason ReasonOf(const Member& member, const BudgetSequence& sequence,
                                 const DraftGrant& grant) {
     if (sequence.mode == SpeculationMode::kOff) return NoDraftReason::kOff;
-    if (sequence.limited) return NoDraftReason::kLimit;
     SpeculativeDecoder& decoder = member.decoder();
+    if (decoder.drafts_rest()) return NoDraftReason::kFailing;
+    if (sequence.limited) return NoDraftReason::kLimit;
     if (decoder.draft_model() != nullptr && decoder.ReadyDraftModel() == nullptr) {
       return NoDraftReason::kFailing;
     }

@@ -1,6 +1,7 @@
 #include "speculative/draft_budget.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace foretoken {
@@ -25,8 +26,12 @@ constexpr double kHopefulRate = 0.95;
 constexpr double kHopefulGain = 0.01;
 // So many tokens tell half of what there is to know.
 constexpr double kHalfKnownTokens = 8;
-// What plain decoding costs is measured again after this many steps that drafted.
-constexpr int64_t kPlainInterval = 256;
+// What plain decoding costs is measured again after so many steps that drafted that what a plain
+// step forgoes is this share of their time: soon where little is gained, for there a small error
+// takes a loss for a gain.
+constexpr double kRefreshShare = 0.001;
+constexpr double kMinPlainInterval = 64;
+constexpr double kMaxPlainInterval = 256;
 // A trial of a row count succeeded if it was this much cheaper than expected.
 constexpr double kCheaper = 0.97;
 // Less certain than this, it is tried again.
@@ -36,7 +41,6 @@ constexpr double kCatchUpSteps = 0.5;
 constexpr int32_t kBurst = 4;
 // A trial that lifts the class's rate by this much is followed by the next one.
 constexpr double kSurprise = 0.03;
-constexpr double kDisturbedStep = 2.0;
 
 constexpr double kUnlimited = std::numeric_limits<double>::infinity();
 
@@ -249,7 +253,10 @@ bool DraftBudget::TryRows(int32_t other_rows) {
 }
 
 void DraftBudget::RefreshPlain(int32_t other_rows) {
-  if (plan_.positions == 0 || other_rows > 0 || steps_since_plain_ < kPlainInterval) return;
+  if (plan_.positions == 0 || other_rows > 0) return;
+  const double interval =
+      std::clamp(std::expm1(plan_.log_speed) / kRefreshShare, kMinPlainInterval, kMaxPlainInterval);
+  if (static_cast<double>(steps_since_plain_) < interval) return;
   std::fill(plan_.drafts.begin(), plan_.drafts.end(), PlannedDraft{});
   plan_.positions = 0;
   plan_.accepted = 0;
@@ -298,9 +305,7 @@ void DraftBudget::Observe(std::span<const BudgetSequence> sequences, const StepO
   for (const DraftForward& forward : outcome.draft_forwards) {
     ObserveDraftForward(forward);
     if (forward.draft_model < 0) continue;
-    const auto model = static_cast<size_t>(forward.draft_model);
-    const double expected = costs_.drafts[model].Predict(forward.rows).us;
-    draft_us += std::min(forward.us, kDisturbedStep * expected);
+    draft_us += forward.us;
     step_us += forward.us;
   }
 
@@ -340,7 +345,12 @@ void DraftBudget::Observe(std::span<const BudgetSequence> sequences, const StepO
   }
   if (pending_.probe) ++metrics_.probes;
 
-  steps_since_plain_ = drafted > 0 ? steps_since_plain_ + 1 : 0;
+  // A step with other rows says nothing of what plain decoding costs without them.
+  if (drafted > 0) {
+    ++steps_since_plain_;
+  } else if (choices_.step_rows() == choices_.plain_rows()) {
+    steps_since_plain_ = 0;
+  }
   if (pending_.trial_acceptance != nullptr) {
     AcceptanceModel::Trial& trial = pending_.trial_acceptance->trial(pending_.trial_class);
     const bool is_surprise =

@@ -88,7 +88,7 @@ Result<std::vector<TokenId>> SpeculativeDecoder::Generate(std::span<const TokenI
 
 int32_t SpeculativeDecoder::MaxDraftTokens() const {
   const SpeculativeConfig& config = options_.speculation;
-  if (config.mode == SpeculationMode::kOff) return 0;
+  if (config.mode == SpeculationMode::kOff || drafts_rest()) return 0;
   const int32_t limit = config.mode == SpeculationMode::kFixed
                             ? std::min(config.draft_k, config.max_draft_tokens)
                             : config.max_draft_tokens;
@@ -99,7 +99,8 @@ std::vector<Draft> SpeculativeDecoder::ProposeText(int32_t max_k) {
   std::vector<Draft> drafts;
   if (max_k <= 0) return drafts;
   for (Source& source : sources_) {
-    if (source.model.get() == draft_model_ || stats_.rounds < source.skip_until_round) continue;
+    if (source.model.get() == draft_model_ || stats_.rounds < source.back_off.skip_until_round)
+      continue;
     auto draft = source.model->GenerateDraft(*session_, max_k);
     if (!draft.ok()) {
       NoteDraftFailure(source.model->kind(), draft.status());
@@ -112,31 +113,33 @@ std::vector<Draft> SpeculativeDecoder::ProposeText(int32_t max_k) {
 
 DraftModelWrapper* SpeculativeDecoder::ReadyDraftModel() {
   for (const Source& source : sources_) {
-    if (source.model.get() == draft_model_ && stats_.rounds >= source.skip_until_round) {
+    if (source.model.get() == draft_model_ && stats_.rounds >= source.back_off.skip_until_round) {
       return draft_model_;
     }
   }
   return nullptr;
 }
 
+bool SpeculativeDecoder::NoteFailure(BackOff& back_off) const {
+  const int64_t rounds =
+      std::min(kFirstBackOffRounds << std::min<int64_t>(back_off.failures, 16), kMaxBackOffRounds);
+  back_off.skip_until_round = stats_.rounds + rounds;
+  return back_off.failures++ == 0;
+}
+
 void SpeculativeDecoder::NoteDraftFailure(DraftSourceKind kind, const Status& status) {
   for (Source& source : sources_) {
-    if (source.model->kind() != kind) continue;
-    const int64_t back_off =
-        std::min(kFirstBackOffRounds << std::min<int64_t>(source.failures, 16), kMaxBackOffRounds);
-    if (source.failures++ == 0) {
-      warnings_.push_back("drafting failed and is retried less and less often: " +
-                          status.message());
-    }
-    source.skip_until_round = stats_.rounds + back_off;
+    if (source.model->kind() != kind || !NoteFailure(source.back_off)) continue;
+    warnings_.push_back("drafting failed and is retried less and less often: " + status.message());
   }
 }
 
 bool SpeculativeDecoder::CommitRound(const Draft& draft, const Verification& verification,
                                      CommitSink& sink) {
-  if (!verification.dropped.ok() && !std::exchange(warned_of_dropped_, true)) {
-    warnings_.push_back("a verification failed and was retried plainly: " +
-                        verification.dropped.message());
+  if (!verification.dropped.ok() && NoteFailure(verification_)) {
+    warnings_.push_back(
+        "a verification failed and went on plainly; drafting is retried less and less often: " +
+        verification.dropped.message());
   }
   size_t committed = 0;
   bool stopped = false;

@@ -78,8 +78,10 @@ class SpeculativeDecoder {
   // Committed tokens that the target has not run: more than 1 while the prompt is run.
   int32_t missing_tokens() const { return target_.MissingTokens(*session_); }
   // The most tokens a draft may have now: by the request, by what is left of the answer and by the
-  // target.
+  // target; 0 while drafts_rest().
   int32_t MaxDraftTokens() const;
+  // The target failed with a draft and went on without it: nothing is drafted for a while.
+  bool drafts_rest() const { return stats_.rounds < verification_.skip_until_round; }
 
   // A draft from each source that runs no model, those with nothing to say left out.
   std::vector<Draft> ProposeText(int32_t max_k);
@@ -96,12 +98,18 @@ class SpeculativeDecoder {
   RequestAcceptance& acceptance() { return acceptance_; }
 
  private:
-  struct Source {
-    std::unique_ptr<DraftModel> model;
+  // What failed is left alone for 8 rounds, then for 16, 32 and so on.
+  struct BackOff {
     int64_t failures = 0;
     int64_t skip_until_round = 0;
   };
+  struct Source {
+    std::unique_ptr<DraftModel> model;
+    BackOff back_off;
+  };
 
+  // Whether it was the first failure.
+  bool NoteFailure(BackOff& back_off) const;
   void CountRound(const Draft& draft, const Verification& verification, size_t committed);
 
   TargetModelWrapper target_;
@@ -114,7 +122,7 @@ class SpeculativeDecoder {
   RequestAcceptance acceptance_;
   SpeculationStats stats_;
   std::vector<std::string> warnings_;
-  bool warned_of_dropped_ = false;
+  BackOff verification_;  // of drafts, by a target that works without them
 };
 
 }  // namespace foretoken

@@ -21,22 +21,21 @@ constexpr int32_t kWarmUpSteps = 3000;
 // Every so manyth workload is met by a load.
 constexpr size_t kWorkloadStride = 3;
 
-// Cells known to miss a bar: those that fall short of the best fixed length, and those that were
-// once slower than plain decoding. bench/budget_simulation finds them. They have a bar of their
-// own, so that they cannot get worse; one that has got better should leave the list.
-constexpr double kMissedBar = 0.935;
+// Cells known to fall short of the best fixed length: which ones is luck for the most part, of the
+// order in which trials come. bench/budget_simulation finds them. They have a bar of their own, so
+// that they cannot get worse; one that has got better should leave the list. Slower than plain
+// decoding is none.
+constexpr double kMissedBar = 0.94;
 struct KnownMiss {
   const char* curve;
   const char* workload;
   double draft_cost;
   int32_t sequences;
-  bool of_best;  // or of plain decoding, cumulative
 };
 constexpr KnownMiss kKnownMisses[] = {
-    {"stock", "c.8", 0.55, 8, true},   {"stock", "c.95", 0.1, 16, true},
-    {"stock", "mix", 0.3, 8, true},    {"moe", "c.6", 0.55, 32, true},
-    {"moe", "burst", 0.3, 32, true},   {"stock", "both", 0.1, 32, false},
-    {"stock", "both", 0.3, 32, false}, {"gpu", "c.6", 0.1, 16, true},
+    {"stock", "c.8", 0.3, 4}, {"stock", "c.8", 0.55, 8}, {"stock", "c.95", 0.55, 8},
+    {"good", "c.8", 0.55, 2}, {"moe", "c.8", 0.3, 2},    {"gpu", "c.6", 0.1, 16},
+    {"gpu", "mix", 0.3, 4},   {"gpu", "temps", 0.1, 8},
 };
 
 bool Is(const KnownMiss& miss, const BudgetCell& cell) {
@@ -46,14 +45,13 @@ bool Is(const KnownMiss& miss, const BudgetCell& cell) {
 
 void ExpectNearBest(const BudgetCell& cell) {
   double bar_of_best = kBar;
-  double bar_of_off = kBar;
   for (const KnownMiss& miss : kKnownMisses) {
-    if (Is(miss, cell)) (miss.of_best ? bar_of_best : bar_of_off) = kMissedBar;
+    if (Is(miss, cell)) bar_of_best = kMissedBar;
   }
   const BudgetComparison result = CompareBudget(cell, kWarmUpSteps);
   EXPECT_GE(result.of_best, bar_of_best)
       << cell.Name() << ": " << result.best_tokens << " tokens are the best";
-  EXPECT_GE(result.worst_of_off, bar_of_off) << cell.Name() << ": step " << result.worst_step;
+  EXPECT_GE(result.worst_of_off, kBar) << cell.Name() << ": step " << result.worst_step;
 }
 
 // One curve under every load. Of the workloads and draft costs every load meets some, and every
@@ -90,15 +88,21 @@ TEST(BudgetSimulationKnownMissesTest, GetNoWorse) {
   }
 }
 
-// After a change of what the requests say: so many steps later the budget is as good as one that
-// never saw anything else.
+// After a change of what the requests say: so many steps later the budget is as good as the best
+// fixed length, on the same requests.
 constexpr int32_t kRecoverySteps = 600;
+constexpr uint64_t kMeasuredRequests = 7;  // for each sequence
 
-double Speed(BudgetSimulator& simulator, int32_t steps) {
+void RunSteps(BudgetSimulator& simulator, int32_t steps) {
+  for (int32_t i = 0; i < steps; ++i) simulator.Step();
+}
+
+double Speed(BudgetSimulator& simulator, uint64_t first_request, uint64_t last_request) {
   double tokens = 0;
   double us = 0;
-  for (int32_t i = 0; i < steps; ++i) {
+  while (simulator.requests() < last_request) {
     const SimulatedStep step = simulator.Step();
+    if (simulator.requests() <= first_request) continue;
     tokens += step.expected_tokens;
     us += step.us;
   }
@@ -111,18 +115,19 @@ void ExpectRecovery(double before, double after) {
     for (const int32_t sequences : {1, 8}) {
       const BudgetCell cell{curve, {"change", {ConstantSource(before, after)}, {}}, 0.1, sequences};
       BudgetSimulator budget(cell.Options(), BudgetSimulator::kAuto);
-      Speed(budget, 2000);
+      RunSteps(budget, 2000);
       budget.set_phase(1);
-      Speed(budget, kRecoverySteps);
-      const double speed = Speed(budget, 1500);
+      RunSteps(budget, kRecoverySteps);
+      const uint64_t first = budget.requests();
+      const uint64_t last = first + kMeasuredRequests * static_cast<uint64_t>(sequences);
+      const double speed = Speed(budget, first, last);
       double best = 0;
       for (int32_t tokens = 0; tokens <= 8; ++tokens) {
         BudgetSimulator fixed(cell.Options(), tokens);
         fixed.set_phase(1);
-        Speed(fixed, kRecoverySteps);
-        best = std::max(best, Speed(fixed, 1500));
+        best = std::max(best, Speed(fixed, first, last));
       }
-      EXPECT_GE(speed / best, 0.95) << cell.Name() << ", " << before << " to " << after;
+      EXPECT_GE(speed / best, kBar) << cell.Name() << ", " << before << " to " << after;
     }
   }
 }

@@ -173,6 +173,10 @@ TEST(DecodeRoundTest, ARoundWithoutADraftSaysWhy) {
   table.Run();
   EXPECT_EQ(drafts.entry.drafted, 0);
   EXPECT_EQ(drafts.entry.no_draft, NoDraftReason::kFailing);
+  table.target.control->before_decode = nullptr;
+  table.Run();
+  EXPECT_EQ(drafts.entry.drafted, 0);
+  EXPECT_EQ(drafts.entry.no_draft, NoDraftReason::kFailing) << "and is not drafted for at once";
 }
 
 TEST(DecodeRoundTest, DraftedRowsAreLimitedOverAll) {

@@ -65,7 +65,9 @@ class DraftBudgetTest : public ::testing::Test {
     }
     std::vector<DraftForward> forwards;
     for (const int32_t rows : draft_rows) {
-      forwards.push_back({0, rows, draft_cost_ * target_us_(rows)});
+      const bool is_slow = draft_forwards_++ % 5 == 4;
+      forwards.push_back(
+          {0, rows, draft_cost_ * target_us_(rows) * (is_slow ? draft_outlier_ : 1)});
       step.us += forwards.back().us;
     }
     const int32_t rows = n + other_rows + step.granted;
@@ -82,6 +84,8 @@ class DraftBudgetTest : public ::testing::Test {
   std::vector<BudgetSequence> sequences_;
   std::function<double(int32_t)> target_us_ = [](int32_t) { return 10e3; };
   double draft_cost_ = 0.1;
+  double draft_outlier_ = 1;  // of every fifth forward of the draft model
+  int64_t draft_forwards_ = 0;
   double rate_ = 0.8;
   int32_t max_rows_ = 64;
   std::mt19937 random_{1};
@@ -159,6 +163,57 @@ TEST_F(DraftBudgetTest, TrialsAreBoundedWhereNothingPays) {
     EXPECT_LT(drafting, 80) << n << " sequences";
     EXPECT_GT(budget_.metrics().off_reasons[static_cast<size_t>(OffReason::kDoesNotPay)], 5000 / 2);
   }
+}
+
+// What a trial cost is charged as it was, not as it should have been.
+TEST_F(DraftBudgetTest, TrialsThatGoWrongAreBoundedToo) {
+  target_us_ = Linear;
+  rate_ = 0;
+  draft_cost_ = 0.5;
+  draft_outlier_ = 50;
+  AddSequences(1);
+  double us = 0;
+  double plain_us = 0;
+  for (int i = 0; i < 20'000; ++i) {
+    const Step step = Run();
+    us += step.us;
+    plain_us += step.plain_us;
+  }
+  EXPECT_GT(budget_.metrics().drafting_steps, 10);
+  EXPECT_LE(us - plain_us, 0.016 * us);
+}
+
+TEST_F(DraftBudgetTest, PlainDecodingIsMeasuredAgainTheSoonerTheLessIsGained) {
+  AddSequences(1);
+  rate_ = 1;
+  for (const bool gains_much : {true, false}) {
+    budget_ = {};
+    acceptance_[0] = {};
+    // Five tokens for 1.4 times the time, or for 4.6 times.
+    target_us_ = [=](int32_t rows) { return gains_much ? 10e3 : 10e3 + 8e3 * (rows - 1); };
+    int since_plain = 0;
+    int longest = 0;
+    for (int i = 0; i < 2000; ++i) {
+      since_plain = Run().granted == 0 ? 0 : since_plain + 1;
+      if (i >= 1000) longest = std::max(longest, since_plain);
+    }
+    EXPECT_EQ(longest > 200, gains_much) << longest;
+    EXPECT_GE(longest, 64);
+    EXPECT_LE(longest, 256);
+  }
+}
+
+// A plain step with a prompt in it does not tell what plain decoding costs.
+TEST_F(DraftBudgetTest, PromptsDoNotStandInForAPlainStep) {
+  AddSequences(1);
+  rate_ = 1;
+  int without_prompt = 0;
+  for (int i = 0; i < 2000; ++i) {
+    max_rows_ = i % 50 == 0 ? 21 : 64;
+    const Step step = Run(i % 50 == 0 ? 20 : 0);
+    if (i >= 1000 && i % 50 != 0 && step.granted == 0) ++without_prompt;
+  }
+  EXPECT_GE(without_prompt, 1000 / 256);
 }
 
 TEST_F(DraftBudgetTest, WhatIsTriedMayTurnOutToPay) {

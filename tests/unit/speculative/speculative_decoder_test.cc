@@ -207,6 +207,21 @@ TEST_F(SpeculativeDecoderTest, AFailedVerificationIsRetriedPlainly) {
   EXPECT_EQ(decoder.stats().rejected, 0);
 }
 
+TEST_F(SpeculativeDecoderTest, AfterFailedVerificationsDraftsRestForLongerAndLonger) {
+  std::vector<int64_t> failed_rounds;
+  SpeculativeDecoder decoder = NewDecoder(Of(NewDraftModel()));
+  target_setup_.control->before_decode = [&](int64_t, std::span<const BatchRow> rows) {
+    if (rows.size() == 1 || rows[0].position == 0) return OkStatus();
+    failed_rounds.push_back(decoder.stats().rounds);
+    return InternalError("one at a time");
+  };
+  EXPECT_EQ(*decoder.Generate(kPrompt, 50), Plain(50));
+  EXPECT_EQ(failed_rounds, (std::vector<int64_t>{1, 9, 25}));
+  EXPECT_EQ(decoder.warnings().size(), 1u);
+  // The draft model was not asked in between.
+  EXPECT_EQ(draft_setup_.control->decodes, 3 * 3);
+}
+
 TEST_F(SpeculativeDecoderTest, ATargetThatFailsPlainlyEndsTheGeneration) {
   target_setup_.control->before_decode = [](int64_t decode, std::span<const BatchRow>) {
     return decode >= 3 ? InternalError("broken") : OkStatus();
