@@ -108,13 +108,14 @@ void ComputeAttention(const ggml_tensor& operation, GgmlForward& forward) {
   AttentionJob job = JobOf(operation);
   const std::vector<float> slopes = SlopesOf(Parameter(operation, 1), job.heads);
   if (!slopes.empty()) job.slopes = slopes.data();
-  const AttentionPlan& plan = forward.PlanFor(*operation.src[1], operation.src[3],
-                                              {.rows = job.rows,
-                                               .cells = job.cells,
-                                               .mask = job.mask,
-                                               .mask_row_bytes = job.mask_row_bytes,
-                                               .positions = nullptr,
-                                               .heads_per_kv_head = job.heads / job.kv_heads});
+  const AttentionPlan& plan =
+      forward.PlanFor(*operation.src[1], operation.src[3],
+                      {.rows = static_cast<int32_t>(operation.src[0]->ne[1]),
+                       .cells = static_cast<int32_t>(operation.src[1]->ne[1]),
+                       .mask = job.mask,
+                       .mask_row_bytes = job.mask_row_bytes,
+                       .positions = nullptr,
+                       .heads_per_kv_head = job.heads / job.kv_heads});
   void* const scratch = forward.Scratch(AttentionScratchBytes(job, plan, forward.team().size()));
   forward.team().Run([&](TeamMember& member) { Attend(job, plan, scratch, member); });
 }

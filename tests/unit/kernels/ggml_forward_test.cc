@@ -46,7 +46,7 @@ TEST(GgmlForwardTest, APlanLastsForOneGraph) {
   // The next graph may have another mask at the same address.
   forward.NoteLayout();
   forward.NoteCompute();
-  EXPECT_EQ(forward.PlanFor(*keys, mask, {.rows = 3, .cells = 8}).rows(), 3);
+  EXPECT_EQ(forward.PlanFor(*keys, mask, {.rows = 3, .cells = 8}).tile(0).row_count(), 3);
 }
 
 TEST(GgmlForwardTest, ScratchIsAligned) {
