@@ -63,6 +63,9 @@ class LoadBench {
   // The figures of a round. Its answers are kept to be checked when all rounds are over: judging a
   // difference takes forwards of its own.
   LoadFigures Count(LoadRecord record, const std::string& where, size_t round);
+  // Puts a load on, and notes what the engine did meanwhile.
+  template <typename Load, typename Runner>
+  Result<LoadRecord> Run(const Load& load, Runner run);
   Status CheckAnswers();
   Status MeasureClosed(int32_t concurrency, LoadReport& report);
   Status MeasureOpen(LoadReport& report);
@@ -87,6 +90,7 @@ class LoadBench {
   std::vector<GenerateRequest> requests_;                      // of each prompt
   std::unique_ptr<AnswerChecker> checker_;                     // null: nothing is compared
   std::vector<std::pair<std::string, LoadRecord>> unchecked_;  // by the name of the load
+  EngineWork last_work_;                                       // of the last load
 };
 
 Result<std::unique_ptr<LoadBench>> LoadBench::Open(const LoadFlags& flags,
@@ -221,8 +225,17 @@ Status LoadBench::WarmUp(const ModeTenants& mode, size_t clients, size_t first_p
   return RunClosedLoad(load).status();
 }
 
+template <typename Load, typename Runner>
+Result<LoadRecord> LoadBench::Run(const Load& load, Runner run) {
+  const EngineWork before = Sum(manager_->Metrics());
+  FORETOKEN_ASSIGN_OR_RETURN(LoadRecord record, run(load));
+  last_work_ = Sum(manager_->Metrics()) - before;
+  return record;
+}
+
 LoadFigures LoadBench::Count(LoadRecord record, const std::string& where, size_t round) {
   LoadFigures figures = FiguresOf(record, TenantCount());
+  figures.work = last_work_;
   Note(fmt::format("{}, round {} of {}: {:.1f} tok/s", where, round + 1, flags_.repeat,
                    figures.tokens_per_second));
   if (checker_) unchecked_.emplace_back(where, std::move(record));
@@ -261,7 +274,7 @@ Status LoadBench::MeasureClosed(int32_t concurrency, LoadReport& report) {
   }
   const auto run_round = [&](const ModeTenants& mode, size_t round) -> Result<LoadFigures> {
     load.clients = Clients(mode, clients);
-    FORETOKEN_ASSIGN_OR_RETURN(LoadRecord record, RunClosedLoad(load));
+    FORETOKEN_ASSIGN_OR_RETURN(LoadRecord record, Run(load, RunClosedLoad));
     return Count(std::move(record), fmt::format("{} clients {}", concurrency, mode.name), round);
   };
   FORETOKEN_RETURN_IF_ERROR(InTurns(points, run_round));
@@ -283,7 +296,7 @@ Status LoadBench::MeasureOpen(LoadReport& report) {
     load.senders = Clients(mode, TenantCount());
     // The modes of a round meet the same arrivals, each round others.
     load.due_ms = PoissonArrivals(flags_.rate, load.queue.size(), seed + round);
-    FORETOKEN_ASSIGN_OR_RETURN(LoadRecord record, RunOpenLoad(load));
+    FORETOKEN_ASSIGN_OR_RETURN(LoadRecord record, Run(load, RunOpenLoad));
     return Count(std::move(record), fmt::format("{:g}/s {}", flags_.rate, mode.name), round);
   };
   FORETOKEN_RETURN_IF_ERROR(InTurns(points, run_round));

@@ -37,6 +37,52 @@ void LatencySamples::Append(const LatencySamples& other) {
   itl_ms.insert(itl_ms.end(), other.itl_ms.begin(), other.itl_ms.end());
 }
 
+double EngineWork::OverheadShare() const {
+  const int64_t overhead = phases.plan_us + phases.judge_us + phases.commit_us + phases.emit_us;
+  const int64_t busy = overhead + phases.draft_us + phases.forward_us;
+  return busy > 0 ? static_cast<double>(overhead) / static_cast<double>(busy) : 0;
+}
+
+EngineWork operator+(const EngineWork& a, const EngineWork& b) {
+  const PhaseTimes& p = a.phases;
+  const PhaseTimes& q = b.phases;
+  return {.steps = a.steps + b.steps,
+          .target_rows = a.target_rows + b.target_rows,
+          .draft_rows = a.draft_rows + b.draft_rows,
+          .phases = {.plan_us = p.plan_us + q.plan_us,
+                     .draft_us = p.draft_us + q.draft_us,
+                     .forward_us = p.forward_us + q.forward_us,
+                     .judge_us = p.judge_us + q.judge_us,
+                     .commit_us = p.commit_us + q.commit_us,
+                     .emit_us = p.emit_us + q.emit_us,
+                     .idle_us = p.idle_us + q.idle_us}};
+}
+
+EngineWork operator-(const EngineWork& a, const EngineWork& b) {
+  const PhaseTimes& q = b.phases;
+  return a + EngineWork{.steps = -b.steps,
+                        .target_rows = -b.target_rows,
+                        .draft_rows = -b.draft_rows,
+                        .phases = {.plan_us = -q.plan_us,
+                                   .draft_us = -q.draft_us,
+                                   .forward_us = -q.forward_us,
+                                   .judge_us = -q.judge_us,
+                                   .commit_us = -q.commit_us,
+                                   .emit_us = -q.emit_us,
+                                   .idle_us = -q.idle_us}};
+}
+
+EngineWork Sum(const std::vector<EngineMetrics>& engines) {
+  EngineWork sum;
+  for (const EngineMetrics& engine : engines) {
+    sum = sum + EngineWork{.steps = engine.steps,
+                           .target_rows = engine.target_rows,
+                           .draft_rows = engine.draft_rows,
+                           .phases = engine.phases};
+  }
+  return sum;
+}
+
 LoadFigures FiguresOf(const LoadRecord& record, size_t tenants) {
   LoadFigures figures;
   const double begin_ms = record.window_begin_ms;

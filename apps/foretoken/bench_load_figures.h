@@ -8,6 +8,7 @@
 
 #include "bench_load_generator.h"
 #include "foretoken/generation.h"
+#include "foretoken/metrics.h"
 
 namespace foretoken {
 
@@ -19,6 +20,21 @@ struct LatencySamples {
 
   void Append(const LatencySamples& other);
 };
+
+// What the engine did in a load.
+struct EngineWork {
+  int64_t steps = 0;
+  int64_t target_rows = 0;
+  int64_t draft_rows = 0;
+  PhaseTimes phases;
+
+  // The share of the busy time that went into anything but the models' forwards.
+  double OverheadShare() const;
+};
+
+EngineWork Sum(const std::vector<EngineMetrics>& engines);
+EngineWork operator+(const EngineWork& a, const EngineWork& b);
+EngineWork operator-(const EngineWork& a, const EngineWork& b);
 
 // One load in figures. Rates and latencies are those of its window, the rest is of whole answers.
 struct LoadFigures {
@@ -33,6 +49,7 @@ struct LoadFigures {
   int64_t prompt_tokens = 0;
   int64_t cached_prompt_tokens = 0;  // of these: not computed
   SpeculationStats speculation;
+  EngineWork work;
   std::vector<std::string> warnings;  // each once
 };
 

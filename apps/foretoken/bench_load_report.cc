@@ -74,6 +74,22 @@ Json CheckToJson(const LoadCheck& check) {
   return json;
 }
 
+Json WorkToJson(const EngineWork& work) {
+  const auto ms = [](int64_t us) { return static_cast<double>(us) / 1000; };
+  const PhaseTimes& phases = work.phases;
+  return {{"steps", work.steps},
+          {"target_rows", work.target_rows},
+          {"draft_rows", work.draft_rows},
+          {"plan_ms", ms(phases.plan_us)},
+          {"draft_ms", ms(phases.draft_us)},
+          {"forward_ms", ms(phases.forward_us)},
+          {"judge_ms", ms(phases.judge_us)},
+          {"commit_ms", ms(phases.commit_us)},
+          {"emit_ms", ms(phases.emit_us)},
+          {"idle_ms", ms(phases.idle_us)},
+          {"overhead_share", work.OverheadShare()}};
+}
+
 Json PointToJson(const LoadReport& report, const LoadPoint& point) {
   const LoadSummary sum(point.rounds);
   const LatencySamples& latency = sum.latency;
@@ -104,6 +120,7 @@ Json PointToJson(const LoadReport& report, const LoadPoint& point) {
           {"tenants", std::move(tenants)},
           {"fairness", FairnessIndex(sum.tenant_tokens_per_second, report.settings.weights)},
           {"speculation", SpeculationToJson(sum.speculation)},
+          {"engine", WorkToJson(sum.work)},
           {"warnings", sum.warnings}};
 }
 

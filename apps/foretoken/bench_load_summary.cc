@@ -87,6 +87,7 @@ LoadSummary::LoadSummary(const std::vector<LoadFigures>& rounds) {
     cached_prompt_tokens += round.cached_prompt_tokens;
     latency.Append(round.latency);
     AddSpeculation(round.speculation, speculation);
+    work = work + round.work;
     for (const std::string& warning : round.warnings) {
       if (std::find(warnings.begin(), warnings.end(), warning) == warnings.end()) {
         warnings.push_back(warning);

@@ -79,6 +79,7 @@ struct LoadSummary {
   int64_t cached_prompt_tokens = 0;
   LatencySamples latency;
   SpeculationStats speculation;
+  EngineWork work;
   std::vector<std::string> warnings;  // each once
 };
 
