@@ -26,6 +26,7 @@ TESTED_ELSEWHERE = {
     "src/model/llama_cell_positions.cc": "needs a model file: tests/model",
     "src/model/llama_library.cc": "needs a model file: tests/model",
     "src/model/llama_loader.cc": "needs a model file: tests/model",
+    "src/model/llama_quantiser.cc": "needs llama.cpp: tests/model",
     "src/model/llama_vocabulary.cc": "needs a model file: tests/model",
     "src/model/default_loader.cc": "needs a model file: tests/model",
     "src/model/chat_template.cc": "needs a model file: tests/model",

@@ -15,6 +15,7 @@
 #include "inspect_command.h"
 #include "models_command.h"
 #include "pull_command.h"
+#include "quantize_command.h"
 #include "run_command.h"
 
 namespace foretoken {
@@ -46,6 +47,7 @@ int Main(int argc, char** argv) {
   AddPullCommand(app, exit_code);
   AddModelsCommand(app, exit_code);
   AddInspectCommand(app, exit_code);
+  AddQuantizeCommand(app, exit_code);
   CLI::App* bench = app.add_subcommand("bench", "Measure this machine");
   bench->require_subcommand(1);
   AddBenchDecodeCommand(*bench, exit_code);

@@ -46,7 +46,7 @@ void PrintTable(const std::vector<StoredModel>& models, const ModelCatalogue& ca
   fmt::print("{:<{}}  {:>9}  {:<12}  {}\n", "NAME", width, "SIZE", "SHA-256", "STATE");
   for (const StoredModel& model : models) {
     const CatalogueEntry* entry = catalogue.Find(model.name);
-    const bool differs = entry != nullptr && entry->sha256 != model.sha256;
+    const bool differs = entry != nullptr && !IsEntry(model, *entry, catalogue);
     fmt::print("{:<{}}  {:>9}  {:<12}  {}\n", model.name, width, FormatBytes(model.bytes),
                model.sha256.substr(0, 12),
                differs ? "not what the catalogue says: foretoken pull " + model.name

@@ -4,39 +4,18 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <csignal>
 #include <memory>
 #include <string>
 
 #include "base/macros.h"
 #include "fetch/model_fetcher.h"
+#include "interrupt_flag.h"
 #include "model/model_catalogue.h"
 #include "model/model_store.h"
 #include "progress_bar.h"
 
 namespace foretoken {
 namespace {
-
-volatile std::sig_atomic_t interrupted = 0;
-
-// Ctrl-C ends the fetch in an orderly way: pip is ended too, and what came is kept.
-class InterruptFlag {
- public:
-  InterruptFlag() {
-    interrupted = 0;
-    struct sigaction action {};
-    action.sa_handler = [](int) { interrupted = 1; };
-    // A second Ctrl-C ends the process at once.
-    action.sa_flags = static_cast<int>(SA_RESETHAND);
-    sigaction(SIGINT, &action, &former_);
-  }
-  ~InterruptFlag() { sigaction(SIGINT, &former_, nullptr); }
-  InterruptFlag(const InterruptFlag&) = delete;
-  InterruptFlag& operator=(const InterruptFlag&) = delete;
-
- private:
-  struct sigaction former_ {};
-};
 
 struct PullFlags {
   std::string what;
@@ -66,7 +45,7 @@ Status Pull(const PullFlags& flags) {
   ProgressBar bar(flags.what, stderr, isatty(STDERR_FILENO) == 1);
   const FetchObserver observer{
       [&bar](const FetchProgress& p) { bar.Update(p.done_bytes, p.total_bytes); },
-      [&bar](const std::string& line) { bar.Line(line); }, [] { return interrupted != 0; }};
+      [&bar](const std::string& line) { bar.Line(line); }, InterruptFlag::IsSet};
   auto fetched = ModelFetcher(store, catalogue, options, observer).Pull(flags.what);
   bar.Clear();
   if (fetched.status().code() == StatusCode::kCancelled) {

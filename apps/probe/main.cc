@@ -1,18 +1,24 @@
 // foretoken-probe FILE: loads a model and decodes one token, so that a file on which llama.cpp
 // aborts ends this process and not the one that serves. Started by CheckModelFile.
+// foretoken-probe --quantise ...: writes a model with its weights stored in another way. Started by
+// QuantiseModel.
 
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/macros.h"
 #include "model/llama_loader.h"
+#include "model/llama_quantiser.h"
 #include "model/loaded_model.h"
-#include "model/model_check.h"
+#include "model/probe.h"
+#include "model/quantisation.h"
 
 namespace {
 
@@ -42,17 +48,34 @@ foretoken::Status LoadAndDecode(const std::string& path) {
   return foretoken::OkStatus();
 }
 
+void PrintLine(std::string_view kind, const std::string& text) {
+  std::fprintf(stderr, "%.*s%s\n", static_cast<int>(kind.size()), kind.data(), text.c_str());
+}
+
+foretoken::Status Quantise(const std::vector<std::string>& arguments) {
+  FORETOKEN_ASSIGN_OR_RETURN(const foretoken::QuantiseRequest request,
+                             foretoken::ParseQuantiseArguments(arguments));
+  return foretoken::QuantiseWithLlama(
+      request,
+      {[](uint64_t bytes) { PrintLine(foretoken::kQuantiseBytesLine, std::to_string(bytes)); },
+       [](std::string_view name) {
+         PrintLine(foretoken::kQuantiseTensorLine, std::string(name));
+       }});
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  const bool quantises = !arguments.empty() && arguments[0] == foretoken::kQuantiseArgument;
+  if (!quantises && arguments.size() != 1) {
     std::fputs("usage: foretoken-probe FILE\n", stderr);
     return 2;
   }
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   const rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
-  const foretoken::Status status = LoadAndDecode(argv[1]);
+  const foretoken::Status status = quantises ? Quantise(arguments) : LoadAndDecode(arguments[0]);
   if (status.ok()) return 0;
   std::fprintf(stderr, "%s\n", status.message().c_str());
   return foretoken::kProbeExitCodeBase + static_cast<int>(status.code());

@@ -15,6 +15,7 @@
 #include "base/sha256.h"
 #include "fetch/file_error.h"
 #include "fetch/file_lock.h"
+#include "fetch/quantise_model.h"
 
 namespace foretoken {
 namespace {
@@ -104,6 +105,7 @@ Result<FetchedModel> ModelFetcher::PullEntry(const CatalogueEntry& entry) {
   if (!options_.name.empty() && options_.name != entry.name) {
     return InvalidArgumentError("a model of the catalogue keeps its name");
   }
+  if (entry.derived) return PullDerived(entry);
   if (!options_.sha256.empty() && options_.sha256 != entry.sha256) {
     return InvalidArgumentError(fmt::format("the catalogue's '{}' has the SHA-256 {}, not {}",
                                             entry.name, entry.sha256, options_.sha256));
@@ -125,7 +127,7 @@ Result<FetchedModel> ModelFetcher::PullEntry(const CatalogueEntry& entry) {
                         fmt::format("another pull of {} is under way; waiting for it", entry.name),
                         observer_));
   FORETOKEN_ASSIGN_OR_RETURN(std::optional<StoredModel> existing, Existing(entry.name));
-  if (existing && existing->sha256 == entry.sha256) {
+  if (existing && IsEntry(*existing, entry, catalogue_)) {
     return FetchedModel{*std::move(existing), true};
   }
   if (existing) {
@@ -144,6 +146,47 @@ Result<FetchedModel> ModelFetcher::PullEntry(const CatalogueEntry& entry) {
   }
   return Status(last.code(),
                 fmt::format("{} could not be pulled. {}", entry.name, fmt::join(failures, "; ")));
+}
+
+Result<FetchedModel> ModelFetcher::PullDerived(const CatalogueEntry& entry) {
+  const Derivation& derivation = *entry.derived;
+  if (!options_.sha256.empty()) {
+    return InvalidArgumentError(fmt::format(
+        "'{}' is made here, of '{}': its hash is not known before", entry.name, derivation.from));
+  }
+  FORETOKEN_RETURN_IF_ERROR(store_.EnsureDirectory());
+  FORETOKEN_ASSIGN_OR_RETURN(
+      const FileLock lock,
+      FileLock::Acquire(LockPath(entry.name),
+                        fmt::format("another pull of {} is under way; waiting for it", entry.name),
+                        observer_));
+  FORETOKEN_ASSIGN_OR_RETURN(std::optional<StoredModel> existing, Existing(entry.name));
+  if (existing && IsEntry(*existing, entry, catalogue_)) {
+    return FetchedModel{*std::move(existing), true};
+  }
+  if (existing) {
+    observer_.Notice(
+        fmt::format("{} is not what the catalogue says; making it again", existing->path));
+  }
+  FetchOptions from_options = options_;
+  from_options.name.clear();
+  FORETOKEN_ASSIGN_OR_RETURN(const FetchedModel from,
+                             ModelFetcher(store_, catalogue_, std::move(from_options), observer_)
+                                 .PullEntry(*catalogue_.Find(derivation.from)));
+  observer_.Notice(fmt::format("making {} of {}", entry.name, derivation.from));
+  QuantiseOptions quantise;
+  quantise.request.input_path = from.model.path;
+  quantise.request.output_path = store_.FilePath(entry.name);
+  quantise.request.type = derivation.type;
+  quantise.request.pure = derivation.pure;
+  quantise.replaces = true;
+  quantise.probe_path = options_.probe_path;
+  quantise.disk = options_.disk;
+  FORETOKEN_ASSIGN_OR_RETURN(const QuantisedModel made, QuantiseModel(quantise, observer_));
+  StoredModel model{entry.name, quantise.request.output_path, made.bytes, made.sha256,
+                    DescribeDerivation(derivation, from.model.sha256)};
+  FORETOKEN_RETURN_IF_ERROR(store_.Record(model));
+  return FetchedModel{std::move(model), false};
 }
 
 Status ModelFetcher::FetchContent(const CatalogueEntry& entry, const ModelSource& source,

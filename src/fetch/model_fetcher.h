@@ -21,6 +21,7 @@ struct FetchOptions {
   HubOptions hub;
   PackageOptions packages;
   DiskOperations disk = SystemDisk();
+  std::string probe_path;  // of what derives models; see FindProbe
 };
 
 struct FetchedModel {
@@ -29,9 +30,10 @@ struct FetchedModel {
 };
 
 // Brings models into a store: by a name of the catalogue, from a hub, or from a path. What is
-// fetched lies in NAME.gguf.part until size and hash are right, so NAME.gguf is whole or not there;
-// an interrupted fetch goes on where it was. Several processes may fetch the same model: one does,
-// the others wait. One thread at a time; store, catalogue and observer must outlive it.
+// fetched lies in NAME.gguf.part until size and hash are right, so NAME.gguf is whole or not
+// there; an interrupted fetch goes on where it was; a derived model is made of another, which is
+// pulled too. Several processes may fetch the same model: one does, the others wait. One thread at
+// a time; store, catalogue and observer must outlive it.
 class ModelFetcher {
  public:
   ModelFetcher(const ModelStore& store, const ModelCatalogue& catalogue, FetchOptions options,
@@ -45,6 +47,7 @@ class ModelFetcher {
 
  private:
   Result<FetchedModel> PullEntry(const CatalogueEntry& entry);
+  Result<FetchedModel> PullDerived(const CatalogueEntry& entry);
   Result<FetchedModel> PullFromHub(const std::string& what);
   Result<FetchedModel> PullPath(const std::string& path);
   // One source to its end, hash included; leaves the model in the store.

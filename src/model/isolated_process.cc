@@ -135,17 +135,43 @@ Result<pid_t> Spawn(const IsolatedCommand& command, int error_fd) {
   return pid;
 }
 
-// Takes what is in the pipe and keeps the end of it.
-void Drain(int reader, std::string& kept) {
-  char buffer[kKeptErrorBytes];
-  for (;;) {
-    const ssize_t got = read(reader, buffer, sizeof(buffer));
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return;
-    kept.append(buffer, static_cast<size_t>(got));
-    if (kept.size() > kKeptErrorBytes) kept.erase(0, kept.size() - kKeptErrorBytes);
+// The child's standard error: keeps the end of it and hands on its lines.
+class ErrorText {
+ public:
+  explicit ErrorText(const std::function<void(std::string_view line)>& on_line)
+      : on_line_(on_line) {}
+
+  // Takes what is in the pipe.
+  void Drain(int reader) {
+    char buffer[kKeptErrorBytes];
+    for (;;) {
+      const ssize_t got = read(reader, buffer, sizeof(buffer));
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) return;
+      const std::string_view text(buffer, static_cast<size_t>(got));
+      kept_.append(text);
+      if (kept_.size() > kKeptErrorBytes) kept_.erase(0, kept_.size() - kKeptErrorBytes);
+      if (on_line_) HandOn(text);
+    }
   }
-}
+  const std::string& kept() const { return kept_; }
+
+ private:
+  void HandOn(std::string_view text) {
+    for (const char c : text) {
+      if (c == '\n') {
+        on_line_(line_);
+        line_.clear();
+      } else if (line_.size() < kKeptErrorBytes) {
+        line_ += c;
+      }
+    }
+  }
+
+  const std::function<void(std::string_view line)>& on_line_;
+  std::string kept_;
+  std::string line_;
+};
 
 std::string LastLine(std::string_view text) {
   const size_t end = text.find_last_not_of(" \t\r\n");
@@ -168,7 +194,7 @@ Result<IsolatedOutcome> RunIsolated(const IsolatedCommand& command) {
   using Clock = std::chrono::steady_clock;
   const auto deadline = Clock::now() + std::chrono::milliseconds(command.timeout_ms);
   IsolatedOutcome outcome;
-  std::string kept;
+  ErrorText text(command.on_error_line);
   bool open = true;
   // The end of the child, not of its standard error, ends the wait: a grandchild may hold that.
   for (;;) {
@@ -180,13 +206,14 @@ Result<IsolatedOutcome> RunIsolated(const IsolatedCommand& command) {
           fmt::format("how {} ended is not known: {}", command.executable, std::strerror(errno)));
     }
     if (ended.si_pid == pid) break;
-    if (!outcome.timed_out && Clock::now() >= deadline) {
-      outcome.timed_out = true;
-      kill(-pid, SIGKILL);
+    if (!outcome.timed_out && !outcome.cancelled) {
+      outcome.cancelled = command.cancelled && command.cancelled();
+      outcome.timed_out = !outcome.cancelled && Clock::now() >= deadline;
+      if (outcome.timed_out || outcome.cancelled) kill(-pid, SIGKILL);
     }
     pollfd entry{open ? errors.reader() : -1, POLLIN, 0};
     if (poll(&entry, 1, kPollMs) > 0) {
-      Drain(errors.reader(), kept);
+      text.Drain(errors.reader());
       if ((entry.revents & POLLIN) == 0) open = false;  // closed: poll would not wait
     }
   }
@@ -194,9 +221,9 @@ Result<IsolatedOutcome> RunIsolated(const IsolatedCommand& command) {
   int status = 0;
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
-  Drain(errors.reader(), kept);
-  outcome.last_error_line = LastLine(kept);
-  if (outcome.timed_out) return outcome;
+  text.Drain(errors.reader());
+  outcome.last_error_line = LastLine(text.kept());
+  if (outcome.timed_out || outcome.cancelled) return outcome;
   if (WIFSIGNALED(status)) {
     outcome.signal = WTERMSIG(status);
   } else {

@@ -2,7 +2,9 @@
 #define FORETOKEN_MODEL_ISOLATED_PROCESS_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "foretoken/status.h"
@@ -14,13 +16,19 @@ struct IsolatedCommand {
   std::vector<std::string> arguments;    // without the executable itself
   std::vector<std::string> environment;  // "NAME=value", over the caller's own environment
   int64_t timeout_ms = 60'000;           // > 0
+  // Both are called by RunIsolated itself, and may be empty. The one is given every whole line of
+  // the child's standard error as it comes, its first 4 KiB; the other is asked every 10 ms, and
+  // true kills the child.
+  std::function<void(std::string_view line)> on_error_line;
+  std::function<bool()> cancelled;
 };
 
-// How a child ended: exactly one of the three.
+// How a child ended: exactly one of the four.
 struct IsolatedOutcome {
   bool timed_out = false;       // it was killed for it
+  bool cancelled = false;       // likewise
   int signal = 0;               // that killed it, or 0
-  int exit_code = 0;            // when neither of the above
+  int exit_code = 0;            // when none of the above
   std::string last_error_line;  // the last line of its standard error that is not empty
 };
 

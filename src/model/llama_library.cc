@@ -14,6 +14,8 @@ namespace {
 // The first error since it was cleared.
 thread_local std::string last_llama_error;  // NOLINT: a C callback has no other place for it
 
+thread_local const LlamaLogTap::Function* log_tap = nullptr;  // NOLINT: likewise
+
 // Warnings about what is meant to be: a cache longer than one sequence may be, and an adapter that
 // is not in the layout of the matrix it changes (one line for each).
 bool SaysNothing(std::string_view line) {
@@ -22,6 +24,7 @@ bool SaysNothing(std::string_view line) {
 }
 
 void ForwardLog(ggml_log_level level, const char* text, void* /*user_data*/) {
+  if (log_tap != nullptr) (*log_tap)(text);
   std::string_view line(text);
   while (!line.empty() && line.back() == '\n') line.remove_suffix(1);
   if (line.empty()) return;
@@ -59,6 +62,14 @@ void ClearLlamaError() {
 std::string TakeLlamaError() {
   std::string reason = std::exchange(last_llama_error, {});
   return reason.empty() ? "" : " (" + reason + ")";
+}
+
+LlamaLogTap::LlamaLogTap(Function function) : function_(std::move(function)) {
+  log_tap = &function_;
+}
+
+LlamaLogTap::~LlamaLogTap() {
+  log_tap = nullptr;
 }
 
 ggml_threadpool* SharedThreadPool(int32_t threads) {

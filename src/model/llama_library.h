@@ -5,8 +5,10 @@
 #include <llama.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/mutex.h"
 #include "foretoken/options.h"
@@ -52,6 +54,20 @@ void InitializeLlama();
 // the first error that it logged on this thread, as " (reason)" to follow a message of ours, or "".
 void ClearLlamaError();
 std::string TakeLlamaError();
+
+// Gives everything that llama.cpp logs on this thread to a function, piece by piece, besides the
+// log. One at a time on a thread.
+class LlamaLogTap {
+ public:
+  using Function = std::function<void(std::string_view text)>;
+  explicit LlamaLogTap(Function function);
+  ~LlamaLogTap();
+  LlamaLogTap(const LlamaLogTap&) = delete;
+  LlamaLogTap& operator=(const LlamaLogTap&) = delete;
+
+ private:
+  const Function function_;
+};
 
 // ggml's worker threads of all contexts with so many threads; they outlive every context. Null when
 // they cannot be started. Any thread may call it; a

@@ -52,6 +52,8 @@ class FieldReader {
     if (!value->is_boolean()) Fail(fmt::format("has a '{}' that is not true or false", field));
     return value->is_boolean() && value->get<bool>();
   }
+  // Null when there is none.
+  const json* Object(const char* field) { return Get(field, false); }
   const json& Array(const char* field) {
     static const json kNone = json::array();
     const json* value = Get(field, true);
@@ -134,6 +136,17 @@ Result<ModelSource> ParseSource(const json& object, const CatalogueEntry& entry,
   return source;
 }
 
+Result<Derivation> ParseDerivation(const json& object, const std::string& where) {
+  FieldReader reader(object, where);
+  Derivation derivation{.from = reader.Text("from"), .type = {}, .pure = reader.Flag("pure")};
+  const std::string type = reader.Text("type");
+  const Quantisation* found = FindQuantisation(type);
+  reader.Require(found != nullptr, fmt::format("has the unknown type '{}'", type));
+  FORETOKEN_RETURN_IF_ERROR(reader.status());
+  derivation.type = *found;
+  return derivation;
+}
+
 Result<CatalogueEntry> ParseEntry(const json& object, const std::string& where) {
   FieldReader reader(object, where);
   CatalogueEntry entry;
@@ -141,10 +154,17 @@ Result<CatalogueEntry> ParseEntry(const json& object, const std::string& where) 
   entry.description = reader.Text("description");
   entry.draft = reader.Text("draft", false);
   entry.bytes = reader.Bytes("bytes");
-  entry.sha256 = reader.Text("sha256");
   entry.licence = reader.Text("licence");
-  const json& sources = reader.Array("sources");
   reader.Require(IsModelName(entry.name), "has a 'name' that cannot be a model's");
+  if (const json* derived = reader.Object("derived"); derived != nullptr) {
+    FORETOKEN_RETURN_IF_ERROR(reader.status());
+    FORETOKEN_ASSIGN_OR_RETURN(
+        entry.derived, ParseDerivation(*derived, fmt::format("{} ({}), what it is derived of",
+                                                             where, entry.name)));
+    return entry;
+  }
+  entry.sha256 = reader.Text("sha256");
+  const json& sources = reader.Array("sources");
   reader.Require(IsSha256(entry.sha256), "has a 'sha256' that is not 64 lower-case hex digits");
   FORETOKEN_RETURN_IF_ERROR(reader.status());
   for (const json& source : sources) {
@@ -180,6 +200,11 @@ std::string LowerCase(std::string_view text) {
 }
 
 }  // namespace
+
+std::string DescribeDerivation(const Derivation& derivation, std::string_view from_sha256) {
+  return fmt::format("derived: {}{} of {} (SHA-256 {})", derivation.type.name,
+                     derivation.pure ? " pure" : "", derivation.from, from_sha256);
+}
 
 std::string_view SourceKindName(SourceKind kind) {
   switch (kind) {
@@ -251,6 +276,12 @@ Result<ModelCatalogue> ModelCatalogue::Parse(std::string_view text, std::string_
           fmt::format("the catalogue {}: '{}' names the draft '{}', which "
                       "it does not have",
                       origin, entry.name, entry.draft));
+    }
+    const CatalogueEntry* from = entry.derived ? catalogue.Find(entry.derived->from) : nullptr;
+    if (entry.derived && (from == nullptr || from->derived)) {
+      return InvalidArgumentError(
+          fmt::format("the catalogue {}: '{}' is derived of '{}', which is not there to be fetched",
+                      origin, entry.name, entry.derived->from));
     }
   }
   return catalogue;

@@ -2,11 +2,13 @@
 #define FORETOKEN_MODEL_MODEL_CATALOGUE_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "foretoken/status.h"
+#include "model/quantisation.h"
 
 namespace foretoken {
 
@@ -34,15 +36,28 @@ struct ModelSource {
   bool verified = false;              // somebody fetched it from there and the hash was right
 };
 
+// How a model is made of another one when it is pulled.
+struct Derivation {
+  std::string from;   // the entry's name
+  Quantisation type;  // its weights are stored in ...
+  bool pure = false;  // ... see QuantiseRequest
+};
+
 struct CatalogueEntry {
   std::string name;
   std::string description;
-  std::string draft;  // the entry that suits it as a draft model; may be empty
-  uint64_t bytes = 0;
-  std::string sha256;  // 64 lower-case hexadecimal digits
+  std::string draft;   // the entry that suits it as a draft model; may be empty
+  uint64_t bytes = 0;  // of a derived one: about
   std::string licence;
-  std::vector<ModelSource> sources;  // in order of preference
+  // A fetched one has a hash (64 lower-case hexadecimal digits) and sources, in order of
+  // preference. A derived one has neither: its bits depend on the machine.
+  std::string sha256;
+  std::vector<ModelSource> sources;
+  std::optional<Derivation> derived;
 };
+
+// What a store notes as the source of a model that was so made of a file.
+std::string DescribeDerivation(const Derivation& derivation, std::string_view from_sha256);
 
 // Whether `name` may name a model: letters, digits, '.', '_' and '-', at most 128, no leading '.'
 // or '-', no ".gguf" at the end. Names become file names, so nothing else may pass.

@@ -1,16 +1,11 @@
 #include "model/model_check.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <csignal>
 #include <cstdlib>
-#include <cstring>
-#include <filesystem>
 #include <optional>
 #include <string_view>
-#include <system_error>
-#include <vector>
 
 #include "base/log.h"
 #include "base/macros.h"
@@ -19,65 +14,24 @@
 #include "model/gguf_model_check.h"
 #include "model/gguf_reader.h"
 #include "model/isolated_process.h"
+#include "model/probe.h"
 
 namespace foretoken {
 namespace {
 
-constexpr const char* kProbeName = "foretoken-probe";
 constexpr int64_t kBaseTimeoutMs = 60'000;
 constexpr int64_t kTimeoutMsPerGib = 20'000;
 constexpr std::string_view kGoodVerdict = "OK";
-
-bool IsExecutable(const std::string& path) {
-  return access(path.c_str(), X_OK) == 0;
-}
-
-Result<std::string> FindProbe(const std::string& option) {
-  const char* variable = std::getenv("FORETOKEN_PROBE");
-  const bool has_variable = variable != nullptr && variable[0] != '\0';
-  if (!option.empty() || has_variable) {
-    // One that was asked for is used or refused, never replaced by another.
-    const std::string path = option.empty() ? variable : option;
-    if (IsExecutable(path)) return path;
-    return UnavailableError(
-        fmt::format("{}: {}; the path of {} is right", path, std::strerror(errno), kProbeName));
-  }
-  std::vector<std::string> places;
-  std::error_code error;
-  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
-  if (!error) {
-    places.push_back(self.parent_path() / kProbeName);
-    places.push_back(self.parent_path() / "../libexec/foretoken" / kProbeName);
-  }
-  places.push_back(std::string(FORETOKEN_LIBEXEC_DIR) + "/" + kProbeName);
-  for (const std::string& place : places) {
-    if (IsExecutable(place)) return place;
-  }
-  return UnavailableError(fmt::format(
-      "{} is missing, without which no model is loaded: a new model file is first tried in a "
-      "process of its own. Looked for {}; FORETOKEN_PROBE names another place",
-      kProbeName, fmt::join(places, ", ")));
-}
 
 struct Verdict {
   Status status;
   bool keep = false;
 };
 
-// Deaths that a file can cause. SIGILL is not one: the build does not fit the machine.
-bool IsFault(int signal) {
-  return signal == SIGABRT || signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE;
-}
-
 // Verdicts that hold for the file and not for the moment.
 bool IsLasting(StatusCode code) {
   return code == StatusCode::kDataLoss || code == StatusCode::kInvalidArgument ||
          code == StatusCode::kFailedPrecondition || code == StatusCode::kUnimplemented;
-}
-
-std::string SignalName(int signal) {
-  const char* name = sigabbrev_np(signal);
-  return name != nullptr ? fmt::format("SIG{}", name) : fmt::format("signal {}", signal);
 }
 
 Verdict Judge(const std::string& path, const IsolatedOutcome& outcome, int64_t timeout_ms) {
@@ -105,15 +59,8 @@ Verdict Judge(const std::string& path, const IsolatedOutcome& outcome, int64_t t
         fmt::format("{}: the trial was ended by {}, as happens when memory runs out{}", path,
                     SignalName(outcome.signal), said))};
   }
-  if (outcome.exit_code == 0) return {OkStatus(), true};
-  const int code = outcome.exit_code - kProbeExitCodeBase;
-  if (code > 0 && code <= static_cast<int>(StatusCode::kInternal)) {
-    const auto status_code = static_cast<StatusCode>(code);
-    return {Status(status_code, words.empty() ? path + ": the trial failed" : words),
-            IsLasting(status_code)};
-  }
-  return {InternalError(
-      fmt::format("{}: the trial ended with exit code {}{}", path, outcome.exit_code, said))};
+  const Status reported = ReportedByProbe(outcome, path + ": the trial");
+  return {reported, reported.ok() || IsLasting(reported.code())};
 }
 
 // "OK", or the number of the code, a space and the message.

@@ -10,9 +10,7 @@
 namespace foretoken {
 
 struct ModelCheckOptions {
-  // The probe's executable; empty: $FORETOKEN_PROBE, else foretoken-probe beside this executable,
-  // in ../libexec/foretoken from there, or in the build's libexec directory.
-  std::string probe_path;
+  std::string probe_path;  // see FindProbe
   int64_t timeout_ms = 0;  // of the probe; 0: one minute and 20 s more for every GiB
   std::function<void(uint64_t bytes)> hash_progress;  // as for CachedSha256OfFile; may be empty
 };
@@ -26,10 +24,6 @@ struct ModelCheckOptions {
 // DEADLINE_EXCEEDED when it took too long and RESOURCE_EXHAUSTED when it was killed (neither is
 // kept); UNAVAILABLE when there is no probe.
 Status CheckModelFile(const std::string& path, const ModelCheckOptions& options);
-
-// The probe says how it went by its exit code: this plus the StatusCode, with the message as the
-// last line of its standard error; 0 is OK.
-inline constexpr int kProbeExitCodeBase = 64;
 
 }  // namespace foretoken
 

@@ -99,6 +99,13 @@ std::string JoinNames(const std::vector<std::string>& names) {
 
 }  // namespace
 
+bool IsEntry(const StoredModel& model, const CatalogueEntry& entry,
+             const ModelCatalogue& catalogue) {
+  if (!entry.derived) return model.sha256 == entry.sha256;
+  const CatalogueEntry* from = catalogue.Find(entry.derived->from);
+  return from != nullptr && model.source == DescribeDerivation(*entry.derived, from->sha256);
+}
+
 Result<std::string> ModelStore::DefaultDirectory() {
   if (const auto given = Environment("FORETOKEN_MODELS_DIR"); !given.empty()) {
     return std::string(given);

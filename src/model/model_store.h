@@ -17,8 +17,13 @@ struct StoredModel {
   std::string path;  // NAME.gguf in the store; a symbolic link for a model pulled by its path
   uint64_t bytes = 0;
   std::string sha256;
-  std::string source;  // "hub: ...", "path: ...", "" when put there by hand
+  std::string source;  // "hub: ...", "path: ...", "derived: ...", "" when put there by hand
 };
+
+// Whether a model is what an entry of the catalogue says it is: by its hash, or, where it is
+// derived, by what it was made of and how.
+bool IsEntry(const StoredModel& model, const CatalogueEntry& entry,
+             const ModelCatalogue& catalogue);
 
 // The directory of pulled models: NAME.gguf and, beside it, NAME.json with its size, hash and
 // source, so that listing reads no weights. A file put there by hand is hashed once and adopted.

@@ -31,7 +31,8 @@ def test_version_and_help_are_answers():
     assert version.stdout.startswith(b"foretoken 0."), explain(version)
     overview = run("--help")
     assert overview.returncode == 0
-    for word in (b"run", b"chat", b"bench", b"pull", b"models", b"inspect", b"130 interrupted"):
+    for word in (b"run", b"chat", b"bench", b"pull", b"models", b"inspect", b"quantize",
+                 b"130 interrupted"):
         assert word in overview.stdout, explain(overview)
     for command in (("run",), ("chat",), ("bench", "decode")):
         page = run(*command, "--help")
@@ -106,6 +107,21 @@ def test_bench_load_refuses_what_it_cannot_measure(arguments, words):
     refused(run("bench", "load", "-m", "none", "--prompts", "none", *arguments), *words)
 
 
+def test_quantize_names_the_types(tmp_path):
+    output = str(tmp_path / "out.gguf")
+    page = run("quantize", "--help")
+    assert page.returncode == 0
+    refusal = run("quantize", "none", output, "--type", "q9_9")
+    refused(refusal, "there is no type 'q9_9'")
+    for name in (b"q4_0", b"q4_k_m", b"q8_0", b"iq4_nl", b"iq1_s", b"mxfp4_moe", b"bf16", b"copy"):
+        assert name in page.stdout, explain(page)
+        assert name in refusal.stderr, explain(refusal)
+    refused(run("quantize", "none", output), "--type")
+    refused(run("quantize", "none", output, "--type", "q4_0", "--threads", "x"), "--threads")
+    failed(run("quantize", "no-such-model", output, "--type", "q4_0"), "no-such-model")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_missing_files_are_named(tmp_path):
     failed(run("run", "-m", "no-such-model", "-p", "x"), "no-such-model")
     failed(run("run", "-m", str(tmp_path / "no.gguf"), "-p", "x"), "no.gguf")
@@ -148,3 +164,6 @@ def test_what_is_no_model_is_an_error_not_a_crash(tmp_path, content):
     path = tmp_path / "bad.gguf"
     path.write_bytes(content)
     failed(run("run", "-m", str(path), "-p", "x"), "bad.gguf")
+    output = tmp_path / "out.gguf"
+    failed(run("quantize", str(path), str(output), "--type", "q4_0"), "bad.gguf")
+    assert not output.exists()

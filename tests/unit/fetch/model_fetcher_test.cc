@@ -15,16 +15,17 @@
 
 #include "base/sha256.h"
 #include "unit/fetch/fake_pip.h"
+#include "unit/fetch/fake_quantiser.h"
 #include "unit/fetch/local_http_server.h"
 #include "unit/fetch/temporary_directory.h"
 
 namespace foretoken {
 namespace {
 
-using testing::Contains;
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::IsEmpty;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 std::string HashOf(const std::string& text) {
   Sha256 hash;
@@ -33,7 +34,7 @@ std::string HashOf(const std::string& text) {
 }
 
 // A catalogue with one model, "tiny-model", that a local hub and a fake pip can deliver.
-class ModelFetcherTest : public testing::Test {
+class ModelFetcherTest : public ::testing::Test {
  protected:
   static constexpr size_t kHalf = 150'000;
 
@@ -405,6 +406,105 @@ TEST_F(ModelFetcherTest, OptionsThatDoNotFitAreRefused) {
   options_ = FetchOptions();
   EXPECT_EQ(Pull("hf:o/r/m-00001-of-00002.gguf").status().code(), StatusCode::kUnimplemented);
   EXPECT_EQ(Pull("hf:o/r/a b.gguf").status().code(), StatusCode::kInvalidArgument);
+}
+
+// A model that a local hub delivers, and one that is made of it.
+class DerivedModelTest : public ::testing::Test {
+ protected:
+  DerivedModelTest()
+      : hub_([this](const HttpCall& call) { return ServeFile(call, content_, "\"v1\""); }),
+        store_(directory_.path()) {
+    options_.hub.url = hub_.Url();
+    options_.hub.http.attempts = 1;
+    options_.probe_path = fake_.probe();
+    observer_.notice = [this](const std::string& line) { notices_.push_back(line); };
+  }
+
+  Result<FetchedModel> Pull(const std::string& what) {
+    auto catalogue = ModelCatalogue::Parse(fmt::format(R"({{"models": [
+        {{"name": "big", "description": "A model", "licence": "MIT", "bytes": {}, "sha256": "{}",
+          "sources": [{{"kind": "hub", "repository": "o/r", "file": "f", "verified": false}}]}},
+        {{"name": "small", "description": "Less of it", "licence": "MIT", "bytes": 1,
+          "derived": {{"from": "big", "type": "q4_0", "pure": true}}}}]}})",
+                                                       content_.size(), HashOf(content_)),
+                                           "test");
+    EXPECT_TRUE(catalogue.ok()) << catalogue.status().ToString();
+    return ModelFetcher(store_, *catalogue, options_, observer_).Pull(what);
+  }
+  int Made() const {
+    int made = 0;
+    const std::string runs = fake_.runs();
+    for (size_t at = 0; (at = runs.find("--quantise", at)) != std::string::npos; ++at) ++made;
+    return made;
+  }
+
+  const TemporaryDirectory directory_;
+  FakeQuantiser fake_;
+  std::string content_ = UnquantisedBytes();
+  LocalHttpServer hub_;
+  const ModelStore store_;
+  FetchOptions options_;
+  FetchObserver observer_;
+  std::vector<std::string> notices_;
+};
+
+TEST_F(DerivedModelTest, IsMadeOfWhatIsFetchedOnce) {
+  const auto pulled = Pull("small");
+  ASSERT_TRUE(pulled.ok()) << pulled.status().ToString();
+  EXPECT_FALSE(pulled->already_there);
+  EXPECT_EQ(directory_.Read("small.gguf"), QuantisedBytes());
+  EXPECT_EQ(directory_.Read("big.gguf"), content_);
+  EXPECT_THAT(fake_.runs(), HasSubstr(".part Q4_0 pure  0"));
+  const std::string source = "derived: Q4_0 pure of big (SHA-256 " + HashOf(content_) + ")";
+  EXPECT_EQ(store_.Find("small")->source, source);
+  EXPECT_EQ(store_.Find("small")->sha256, HashOf(QuantisedBytes()));
+  // Without the source, too.
+  std::filesystem::remove(directory_.Path("big.gguf"));
+  const auto again = Pull("small");
+  ASSERT_TRUE(again.ok());
+  EXPECT_TRUE(again->already_there);
+  EXPECT_EQ(Made(), 1);
+  EXPECT_FALSE(directory_.Has("big.gguf"));
+}
+
+TEST_F(DerivedModelTest, IsMadeAnewWhereItIsNotWhatTheCatalogueSays) {
+  directory_.Write("small.gguf", "GGUF, but what?");
+  ASSERT_TRUE(Pull("small").ok());
+  EXPECT_EQ(directory_.Read("small.gguf"), QuantisedBytes());
+  EXPECT_THAT(notices_, Contains(HasSubstr("small.gguf is not what the catalogue says")));
+  // Of another source.
+  testing::GgufWriter other = QuantisableModel();
+  other.SetString("general.name", "Other");
+  content_ = other.Bytes();
+  ASSERT_TRUE(Pull("small").ok());
+  EXPECT_EQ(Made(), 2);
+  EXPECT_THAT(store_.Find("small")->source, HasSubstr(HashOf(content_)));
+}
+
+TEST_F(DerivedModelTest, AFailureOnTheWayLeavesNothing) {
+  fake_.Make("echo half > \"$3\"; echo no memory >&2; exit 68");
+  const Status status = Pull("small").status();
+  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(status.message(), HasSubstr("no memory"));
+  EXPECT_TRUE(directory_.Has("big.gguf"));
+  EXPECT_FALSE(directory_.Has("small.gguf"));
+  EXPECT_FALSE(directory_.Has("small.gguf.part"));
+  content_ += "more than the catalogue was told";
+  std::filesystem::remove(directory_.Path("big.gguf"));
+  options_.hub.url = "http://127.0.0.1:1";
+  EXPECT_EQ(Pull("small").status().code(), StatusCode::kUnavailable);
+}
+
+TEST_F(DerivedModelTest, OptionsAreThoseOfItsSource) {
+  options_.source = "python-packages";
+  EXPECT_THAT(Pull("small").status().message(), HasSubstr("'big' has no source"));
+  options_.source = "hub";
+  options_.name = "small";
+  EXPECT_TRUE(Pull("small").ok());
+  options_.sha256 = HashOf(QuantisedBytes());
+  const Status status = Pull("small").status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), HasSubstr("'small' is made here, of 'big'"));
 }
 
 }  // namespace

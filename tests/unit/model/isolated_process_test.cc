@@ -10,7 +10,9 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <vector>
 
 #include "testing/temp_directory.h"
 
@@ -58,6 +60,31 @@ TEST(IsolatedProcessTest, EndsAChildThatTakesTooLong) {
   EXPECT_TRUE(outcome.timed_out);
   EXPECT_EQ(outcome.last_error_line, "waiting");
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
+}
+
+TEST(IsolatedProcessTest, HandsOnEveryWholeLineAsItComes) {
+  std::vector<std::string> lines;
+  IsolatedCommand command = Shell(
+      "echo one >&2; printf 'two ' >&2; sleep 0.05; printf 'halves\\n\\n' >&2; printf cut >&2");
+  command.on_error_line = [&](std::string_view line) { lines.emplace_back(line); };
+  EXPECT_EQ(RunToEnd(command).last_error_line, "cut");
+  EXPECT_EQ(lines, (std::vector<std::string>{"one", "two halves", ""}));
+  command = Shell("head -c 20000 /dev/zero | tr '\\0' x >&2; echo >&2; echo end >&2");
+  lines.clear();
+  command.on_error_line = [&](std::string_view line) { lines.emplace_back(line); };
+  RunToEnd(command);
+  EXPECT_EQ(lines, (std::vector<std::string>{std::string(4096, 'x'), "end"}));
+}
+
+TEST(IsolatedProcessTest, EndsAChildThatIsNotWantedAnyMore) {
+  bool unwanted = false;
+  IsolatedCommand command = Shell("echo begun >&2; sleep 60");
+  command.on_error_line = [&](std::string_view line) { unwanted = line == "begun"; };
+  command.cancelled = [&] { return unwanted; };
+  const IsolatedOutcome outcome = RunToEnd(command);
+  EXPECT_TRUE(outcome.cancelled);
+  EXPECT_FALSE(outcome.timed_out);
+  EXPECT_EQ(outcome.signal, 0);
 }
 
 TEST(IsolatedProcessTest, DoesNotWaitForGrandchildrenAndEndsThem) {

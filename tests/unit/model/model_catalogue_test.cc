@@ -95,14 +95,60 @@ TEST(ModelCatalogueTest, EveryMistakeIsNamed) {
   EXPECT_THAT(twice.message(), HasSubstr("'tiny' again"));
 }
 
+// The same and one that is made of it, with `from` replaced by `to`.
+std::string DerivedDocument(const std::string& from = "", const std::string& to = "") {
+  std::string text = Document();
+  text.insert(text.size() - 2, R"(, {
+    "name": "tinier", "description": "Less of it", "bytes": 2, "licence": "MIT",
+    "derived": {"from": "tiny", "type": "q4_0", "pure": true}})");
+  if (!from.empty()) text.replace(text.rfind(from), from.size(), to);
+  return text;
+}
+
+TEST(ModelCatalogueTest, ReadsADerivedEntry) {
+  auto catalogue = ModelCatalogue::Parse(DerivedDocument(), "test");
+  ASSERT_TRUE(catalogue.ok()) << catalogue.status().ToString();
+  EXPECT_FALSE(catalogue->Find("tiny")->derived);
+  const CatalogueEntry* entry = catalogue->Find("tinier");
+  ASSERT_TRUE(entry != nullptr && entry->derived);
+  EXPECT_EQ(entry->derived->from, "tiny");
+  EXPECT_EQ(entry->derived->type.name, "Q4_0");
+  EXPECT_TRUE(entry->derived->pure);
+  EXPECT_EQ(entry->sha256, "");
+  EXPECT_TRUE(entry->sources.empty());
+  EXPECT_EQ(DescribeDerivation(*entry->derived, kSha256),
+            "derived: Q4_0 pure of tiny (SHA-256 " + std::string(kSha256) + ")");
+  catalogue = ModelCatalogue::Parse(DerivedDocument("true", "false"), "test");
+  EXPECT_EQ(DescribeDerivation(*catalogue->Find("tinier")->derived, "x"),
+            "derived: Q4_0 of tiny (SHA-256 x)");
+}
+
+TEST(ModelCatalogueTest, MistakesInADerivationAreNamed) {
+  const char* const cases[][3] = {
+      {"{\"from\"", "[\"from\"", "is not JSON"},
+      {"\"from\"", "\"of\"", "derived of has no 'from'"},
+      {"\"q4_0\"", "\"q4\"", "has the unknown type 'q4'"},
+      {"true", "1", "'pure' that is not true or false"},
+      {"\"tiny\"", "\"small\"", "'tinier' is derived of 'small', which is not there"},
+      {"\"tiny\"", "\"tinier\"", "'tinier' is derived of 'tinier', which is not there"},
+      {"{\"from\": \"tiny\", \"type\": \"q4_0\", \"pure\": true}", "7", "is not an object"},
+  };
+  for (const auto& [from, to, message] : cases) {
+    const Status status = ModelCatalogue::Parse(DerivedDocument(from, to), "of a test").status();
+    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << to;
+    EXPECT_THAT(status.message(), HasSubstr(message));
+  }
+}
+
 TEST(ModelCatalogueTest, TheProgramsOwnIsWhole) {
   unsetenv("FORETOKEN_CATALOGUE");
   auto catalogue = ModelCatalogue::Load();
   ASSERT_TRUE(catalogue.ok()) << catalogue.status().ToString();
-  EXPECT_THAT(catalogue->Names(),
-              ElementsAre("smollm2-135m", "qwen2.5-coder-1.5b", "qwen2.5-coder-0.5b"));
-  EXPECT_EQ(catalogue->Find("qwen2.5-coder-1.5b")->draft, "qwen2.5-coder-0.5b");
+  EXPECT_THAT(catalogue->Names(), ElementsAre("smollm2-135m", "qwen2.5-coder-1.5b",
+                                              "qwen2.5-coder-0.5b", "qwen2.5-coder-0.5b-q4_0"));
+  EXPECT_EQ(catalogue->Find("qwen2.5-coder-1.5b")->draft, "qwen2.5-coder-0.5b-q4_0");
   for (const CatalogueEntry& entry : catalogue->entries()) {
+    if (entry.derived) continue;
     ASSERT_EQ(entry.sources.size(), 2u) << entry.name;
     EXPECT_EQ(entry.sources[0].kind, SourceKind::kHub) << "the hub comes first";
     EXPECT_TRUE(entry.sources[1].verified) << entry.name;

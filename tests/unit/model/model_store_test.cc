@@ -171,6 +171,19 @@ TEST_F(ModelStoreTest, AnUnknownNameBringsTheNextCommand) {
               HasSubstr("`foretoken models`"));
 }
 
+TEST_F(ModelStoreTest, AModelIsAnEntryByItsHashOrByWhatItWasMadeOf) {
+  const ModelCatalogue catalogue = Catalogue();
+  const CatalogueEntry& fetched = *catalogue.Find("qwen2.5-coder-0.5b");
+  EXPECT_TRUE(IsEntry({.sha256 = fetched.sha256}, fetched, catalogue));
+  EXPECT_FALSE(IsEntry({.sha256 = kAbc}, fetched, catalogue));
+  const CatalogueEntry& derived = *catalogue.Find("qwen2.5-coder-0.5b-q4_0");
+  const std::string source = DescribeDerivation(*derived.derived, fetched.sha256);
+  EXPECT_TRUE(IsEntry({.sha256 = kAbc, .source = source}, derived, catalogue));
+  EXPECT_FALSE(IsEntry({.sha256 = kAbc, .source = ""}, derived, catalogue));
+  EXPECT_FALSE(IsEntry({.source = DescribeDerivation(*derived.derived, kAbd)}, derived, catalogue))
+      << "of another version of the source";
+}
+
 TEST_F(ModelStoreTest, TheDirectoryComesFromTheEnvironment) {
   const char* home = getenv("HOME");
   const std::string former = home == nullptr ? "" : home;
