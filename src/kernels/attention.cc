@@ -11,7 +11,8 @@ namespace foretoken {
 namespace {
 
 // A tile and KV head that is more than such a part of a thread's share is computed by several
-// members; smaller ones by one, which keeps their states in its cache.
+// members; smaller ones by one, which keeps their states in its cache. The spans are merged in the
+// same way, so the bits are the same.
 constexpr int64_t kItemsPerThread = 4;
 
 // Reading a block's keys and values costs as much as so many pairs.
@@ -42,7 +43,7 @@ class Layout {
       cost += Cost(plan.tile(t)) * kv_heads_;
     }
     largest_item_ = threads > 1 ? cost / (kItemsPerThread * threads) : cost;
-    tile_floats_ = static_cast<size_t>(most_rows * group_) * state_floats_;
+    tile_floats_ = static_cast<size_t>(most_rows) * static_cast<size_t>(group_) * state_floats_;
     work_bytes_ = AttentionWorkspaceBytes(job, most_rows);
     for (int32_t t = 0; t < plan.tile_count(); ++t) {
       if (IsSplit(plan.tile(t))) split_states_ += StatesOf(plan.tile(t));
@@ -152,21 +153,16 @@ class Attender {
 
   void ComputeTile(const AttentionPlan::Tile& tile, int32_t kv_head) {
     const int32_t pairs = tile.row_count() * layout_.group();
-    const bool one_span = tile.span_count() == 1;
-    float* const states = one_span ? span_states_ : states_;
-    if (!one_span) {
-      for (int32_t i = 0; i < pairs; ++i) Clear(StateOf(states, i));
-    }
+    for (int32_t i = 0; i < pairs; ++i) Clear(StateOf(states_, i));
     for (int32_t span = 0; span < tile.span_count(); ++span) {
       ComputeSpan(tile, kv_head, span, span + 1 < tile.span_count(), span_states_);
-      if (one_span) break;
       for (int32_t i = 0; i < pairs; ++i) {
-        kernels_.merge(job_, StateOf(span_states_, i), StateOf(states, i));
+        kernels_.merge(job_, StateOf(span_states_, i), StateOf(states_, i));
       }
     }
     for (int32_t i = 0; i < pairs; ++i) {
       const int32_t row = tile.rows[static_cast<size_t>(i / layout_.group())];
-      Finish(row, kv_head * layout_.group() + i % layout_.group(), StateOf(states, i));
+      Finish(row, kv_head * layout_.group() + i % layout_.group(), StateOf(states_, i));
     }
   }
 
@@ -281,7 +277,7 @@ const AttentionKernels& AttentionKernelsOf(InstructionSet set) {
 
 size_t AttentionWorkspaceBytes(const AttentionJob& job, int32_t rows) {
   const size_t block = std::max(PaddedHead(job.head_size_k), PaddedHead(job.head_size_v));
-  const auto pairs = static_cast<size_t>(rows * (job.heads / job.kv_heads));
+  const size_t pairs = static_cast<size_t>(rows) * static_cast<size_t>(job.heads / job.kv_heads);
   const size_t lanes = block + static_cast<size_t>(rows) + pairs;
   return RoundUp(lanes * kAttentionBlock * sizeof(float) + pairs * sizeof(AttentionPair));
 }

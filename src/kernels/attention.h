@@ -30,8 +30,7 @@ bool SupportsAttention(const AttentionJob& job);
 size_t AttentionScratchBytes(const AttentionJob& job, const AttentionPlan& plan, int32_t threads);
 
 // Every member of a team calls it with the same arguments at the beginning of a phase (nothing
-// taken since the last barrier). Two barriers; it ends with one, after which the output is
-// complete. `plan` was built from the job's mask, and may serve any number of jobs.
+// taken X `plan` was built from the job's mask, and may serve any number of jobs.
 void Attend(const AttentionJob& job, const AttentionPlan& plan, void* scratch, TeamMember& member,
             InstructionSet set = BestInstructionSet());
 

@@ -65,8 +65,8 @@ FORETOKEN_INLINE size_t HeadBytes(KvType type, int32_t size) {
 
 // A tick is the time of kTilePairs pairs times one element of a block's keys, or one cell of it
 // times 64 elements of values.
-constexpr int32_t kTicksOfKeyTile = 4;
-constexpr int32_t kTicksOfValue = 2;
+inline constexpr int32_t kTicksOfKeyTile = 4;
+inline constexpr int32_t kTicksOfValue = 2;
 
 // The heads of the next block, fetched into the cache one by one while this one is computed: in a
 // burst they would hold it up.

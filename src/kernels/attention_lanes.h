@@ -2,12 +2,11 @@
 #define FORETOKEN_KERNELS_ATTENTION_LANES_H_
 
 // What attention computes with sixteen float lanes, whatever type S provides them. This header and
-// attention_gather.h, attention_softmax.h, attention_merge.h and attention_kernels_impl.h are
-// included by one source per instruction set and by nothing else. Everything in them is in an
-// unnamed namespace and nothing of the standard library with code is used: a function that two of
-// these sources share by name could be taken from either by the linker, and run on a machine that
-// cannot. Every operation on floats is written out (Fma where it is one), so that all instruction
-// sets round alike.
+// those that refer to it here are included by one source per instruction set and by nothing else.
+// Everything in them is in an unnamed namespace and nothing of the standard library with code is
+// used: a function that two of these sources share by name could be taken from either by the
+// linker, and run on a machine that cannot. Every operation on floats is written out (Fma where it
+// is one), so that all instruction sets round alike.
 
 #include <cstddef>
 #include <cstdint>
@@ -21,13 +20,14 @@
 namespace foretoken {
 namespace {
 
-constexpr int32_t kLanes = 16;
-constexpr int32_t kBlockVectors = kAttentionBlock / kLanes;
-constexpr int32_t kTilePairs = 6;  // (row, head) pairs that share the loads of a key or value
-constexpr float kInfinity = __builtin_inff();
+inline constexpr int32_t kLanes = 16;
+inline constexpr int32_t kBlockVectors = kAttentionBlock / kLanes;
+inline constexpr int32_t kTilePairs =
+    6;  // (row, head) pairs that share the loads of a key or value
+inline constexpr float kInfinity = __builtin_inff();
 
 // What a lane without a cell reads: zeros in every type.
-alignas(64) constexpr unsigned char kNoCell[kMaxHeadSize * sizeof(float)] = {};
+alignas(64) inline constexpr unsigned char kNoCell[kMaxHeadSize * sizeof(float)] = {};
 
 using Pair = AttentionPair;
 
@@ -74,7 +74,7 @@ FORETOKEN_INLINE typename S::Vec Tanh(typename S::Vec x) {
 }
 
 // What exp subtracts: -inf would make NaN of a row whose logits are all -inf.
-FORETOKEN_INLINE float Finite(float largest) {
+FORETOKEN_INLINE float ExpBase(float largest) {
   return largest == -kInfinity ? 0.0f : largest;
 }
 

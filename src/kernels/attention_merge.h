@@ -19,7 +19,7 @@ void MergeSpan(const AttentionJob& job, const float* span, float* state) {
   // A span of which the row sees nothing.
   if (span[0] == -kInfinity && span[1] == 0.0f) return;
   const float largest = Larger(span[0], state[0]);
-  const float base = Finite(largest);
+  const float base = ExpBase(largest);
   const float old_factor = ExpOne<S>(state[0] - base);
   const float new_factor = ExpOne<S>(span[0] - base);
   state[0] = largest;
@@ -36,7 +36,7 @@ void FinishRow(const AttentionJob& job, int32_t head, const float* state, float*
   float factor = 1.0f;
   if (job.sinks != nullptr) {
     const float sink = job.sinks[head];
-    const float base = Finite(Larger(sink, state[0]));
+    const float base = ExpBase(Larger(sink, state[0]));
     factor = ExpOne<S>(state[0] - base);
     sum = __builtin_fmaf(sum, factor, ExpOne<S>(sink - base));
   }

@@ -207,9 +207,10 @@ int32_t AttentionPlan::TileBuilder::FindBlock(int32_t index, const Entry& entry,
                                               int32_t lane) {
   int32_t wanted[kAttentionBlock];
   std::fill_n(wanted, kAttentionBlock, -1);
+  const ptrdiff_t first = ptrdiff_t{entry.block} * kAttentionBlock;
   for (uint64_t rest = entry.lanes; rest != 0; rest &= rest - 1) {
     const int i = std::countr_zero(rest);
-    wanted[i] = tile.cells[static_cast<size_t>(entry.block * kAttentionBlock + i)];
+    wanted[i] = tile.cells[static_cast<size_t>(first + i)];
   }
   wanted[lane] = cell;
 

@@ -66,8 +66,9 @@ void ExpectSpansAreOfPositions(const AttentionPlan& plan, const AttentionMask& m
     std::set<int32_t> before;
     for (int32_t s = 0; s < tile.span_count(); ++s) {
       std::set<int32_t> spans;
-      for (int32_t i = tile.spans[size_t(s)]; i < tile.spans[size_t(s) + 1]; ++i) {
-        const auto* cells = tile.cells.data() + tile.order[size_t(i)] * 64;
+      for (int32_t i = tile.spans[static_cast<size_t>(s)];
+           i < tile.spans[static_cast<size_t>(s) + 1]; ++i) {
+        const auto* cells = tile.cells.data() + tile.order[static_cast<size_t>(i)] * 64;
         bool seen = false;
         for (int lane = 0; lane < 64; ++lane) {
           if (cells[lane] < 0) continue;
@@ -114,8 +115,8 @@ TEST(AttentionPlanTest, SoDoForksAsFarAsTheyAgree) {
   std::vector<CachedToken> cache = CachedSequence(200);
   for (CachedToken& token : cache) token.sequences = 3;
   for (int32_t i = 200; i < 300; ++i) {
-    cache.push_back({uint64_t(i), i, 1});
-    cache.push_back({uint64_t(i), i, 2});
+    cache.push_back({static_cast<uint64_t>(i), i, 1});
+    cache.push_back({static_cast<uint64_t>(i), i, 2});
   }
   const AttentionCase problem(AttentionShape(), cache,
                               {{0, 299, 0}, {0, 299, 1}, {0, 298, 0}, {0, 298, 1}});
@@ -182,7 +183,7 @@ TEST(AttentionPlanTest, EveryRowSeesItsCellsInTheirOrder) {
       for (const AskingRow& row : LastRows(length, count, sequence)) rows.push_back(row);
     }
     if (round % 2 == 0) std::shuffle(rows.begin(), rows.end(), random);
-    const AttentionCase problem(shape, Scattered(cache, uint32_t(round)), rows);
+    const AttentionCase problem(shape, Scattered(cache, static_cast<uint32_t>(round)), rows);
     const AttentionPlan plan = PlanOf(problem.Mask());
     ASSERT_NO_FATAL_FAILURE(ExpectSeesItsCells(plan, problem.Mask()));
     ASSERT_NO_FATAL_FAILURE(ExpectSpansAreOfPositions(plan, problem.Mask()));
@@ -226,13 +227,13 @@ TEST(AttentionPlanTest, RowsWithoutDistinctPositionsGoByRank) {
         const auto b = static_cast<size_t>(block);
         for (size_t lane = 0; lane < 64; ++lane) {
           if (((tile.visible[b * 3 + r] >> lane) & 1) != 0) {
-            cells[int32_t(r)].push_back(tile.cells[b * 64 + lane]);
+            cells[static_cast<int32_t>(r)].push_back(tile.cells[b * 64 + lane]);
           }
         }
       }
     }
     std::vector<int32_t> wanted(100);
-    for (int32_t i = 0; i < 100; ++i) wanted[size_t(i)] = i;
+    for (int32_t i = 0; i < 100; ++i) wanted[static_cast<size_t>(i)] = i;
     EXPECT_EQ(cells[1], std::vector<int32_t>(wanted.begin(), wanted.begin() + 6));
     EXPECT_EQ(cells[2], std::vector<int32_t>(wanted.begin(), wanted.begin() + 8));
     wanted.erase(wanted.begin() + 20);

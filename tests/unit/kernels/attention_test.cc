@@ -96,7 +96,8 @@ TEST(AttentionTest, AnyNumberOfRowsAtATime) {
   for (const AskingRow& row : rows) alone.push_back(Alone(shape, cache, row));
   ThreadTeam team(2);
   for (size_t n = 1; n <= rows.size(); ++n) {
-    const AttentionCase problem(shape, cache, {rows.begin(), rows.begin() + ptrdiff_t(n)});
+    const AttentionCase problem(shape, cache,
+                                {rows.begin(), rows.begin() + static_cast<ptrdiff_t>(n)});
     const std::vector<float> result = problem.Compute(team);
     for (size_t r = 0; r < n; ++r) {
       ASSERT_NO_FATAL_FAILURE(ExpectSameBits(RowsOf(result, problem.row_floats(), r, 1), alone[r]))
@@ -252,6 +253,23 @@ TEST(AttentionTest, BadNumbersSpreadAlikeEverywhere) {
       }
     }
   }
+}
+
+TEST(AttentionTest, AllLogitsMayBeMinusInfinity) {
+  // Beside a row of two spans and without one.
+  const std::vector<AskingRow> rows = {{1, 100, 0}, {2, 699, 0}};
+  std::vector<std::vector<float>> results;
+  for (const size_t count : {size_t{1}, size_t{2}}) {
+    AttentionCase problem(AttentionShape(), CachedSequence(700),
+                          {rows.begin(), rows.begin() + static_cast<ptrdiff_t>(count)});
+    for (float& x : problem.queries) x = std::fabs(x) + 1;
+    for (int32_t c = 0; c < 700; ++c) {
+      EncodeKv(KvType::kF16, -kInf, problem.KeyOf(c, 0), 0);
+      EncodeKv(KvType::kF16, kInf, problem.ValueOf(c, 0), 1);
+    }
+    results.push_back(RowsOf(problem.Compute(2), problem.row_floats(), 0, 1));
+  }
+  ExpectSameBits(results[0], results[1]);
 }
 
 TEST(AttentionTest, LogitsMayBeHuge) {
