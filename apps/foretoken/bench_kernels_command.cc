@@ -1,5 +1,7 @@
 #include "bench_kernels_command.h"
 
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -27,8 +29,17 @@ struct BenchKernelsFlags {
   GenerationFlags generation;
   KernelTimingPlan plan = {.cached_tokens = {0, 1024, 4096},
                            .rows = {1, 2, 3, 4, 5, 6, 8, 12, 16, 32, 64}};
+  std::string text_file;
+  int32_t text_tokens = 1024;
   bool json = false;
 };
+
+Result<std::string> ReadText(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (!file || text.empty()) return NotFoundError(path + ": cannot be read, or is empty");
+  return text;
+}
 
 Result<KernelBenchReport> Measure(const BenchKernelsFlags& flags) {
   FORETOKEN_ASSIGN_OR_RETURN(const TenantConfig config,
@@ -55,6 +66,12 @@ Result<KernelBenchReport> Measure(const BenchKernelsFlags& flags) {
   report.peaks = MeasureMachinePeaks(threads);
   FORETOKEN_ASSIGN_OR_RETURN(report.times,
                              TimeKernels(*our_model, *stock_model, threads, flags.plan));
+  if (!flags.text_file.empty()) {
+    FORETOKEN_ASSIGN_OR_RETURN(const std::string text, ReadText(flags.text_file));
+    FORETOKEN_ASSIGN_OR_RETURN(
+        report.quality,
+        CompareKernelQuality(*our_model, *stock_model, threads, text, flags.text_tokens));
+  }
   return report;
 }
 
@@ -99,6 +116,12 @@ void AddBenchKernelsCommand(CLI::App& bench, int& exit_code) {
                  0, 4096, flags->plan.prefill_rows);
   AddIntegerFlag(*command, "--pairs", "Runs of each forward on each side (default: 20)", 1, 10000,
                  flags->plan.pairs);
+  command
+      ->add_option("--text", flags->text_file,
+                   "A text over which to compare perplexity and laws as well")
+      ->type_name("FILE");
+  AddIntegerFlag(*command, "--text-tokens", "The most tokens of it (default: 1024)", 2, 1 << 20,
+                 flags->text_tokens);
   command->add_flag("--json", flags->json, "Print one JSON object instead of a table");
   command->callback([flags, &exit_code] { exit_code = BenchKernels(*flags); });
 }

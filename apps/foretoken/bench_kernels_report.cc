@@ -69,6 +69,14 @@ Json KernelReportToJson(const KernelBenchReport& report) {
                             {"ms", static_cast<double>(time.nanoseconds) / 1e6}});
     }
   }
+  Json quality;
+  if (report.quality) {
+    quality = {{"tokens", report.quality->tokens},
+               {"ours_perplexity", report.quality->ours_perplexity},
+               {"stock_perplexity", report.quality->stock_perplexity},
+               {"ours_divergence", report.quality->ours_divergence},
+               {"stock_divergence", report.quality->stock_divergence}};
+  }
   return {{"model", report.model},
           {"instruction_set", report.instruction_set},
           {"threads", report.threads},
@@ -79,7 +87,8 @@ Json KernelReportToJson(const KernelBenchReport& report) {
            {{"read_gb_per_s", report.peaks.read_gb_per_s},
             {"kernel_in_cache_gmac_per_s", report.peaks.gmac_per_s}}},
           {"results", std::move(results)},
-          {"operations", std::move(operations)}};
+          {"operations", std::move(operations)},
+          {"quality", std::move(quality)}};
 }
 
 std::string KernelReportToTable(const KernelBenchReport& report) {
@@ -113,6 +122,14 @@ std::string KernelReportToTable(const KernelBenchReport& report) {
       text += fmt::format("  {:<24} {:>8} calls {:>10.3f} ms\n", name, time.calls,
                           static_cast<double>(time.nanoseconds) / 1e6);
     }
+  }
+  if (report.quality) {
+    text += fmt::format(
+        "\nOver {} tokens of text: perplexity {:.4f}, stock {:.4f}; divergence from stock {:.5f} "
+        "nats, of "
+        "stock without flash attention {:.5f}\n",
+        report.quality->tokens, report.quality->ours_perplexity, report.quality->stock_perplexity,
+        report.quality->ours_divergence, report.quality->stock_divergence);
   }
   return text;
 }

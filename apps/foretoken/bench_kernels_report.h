@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "kernel_quality.h"
 #include "kernel_timing.h"
 
 namespace foretoken {
@@ -20,6 +21,7 @@ struct KernelBenchReport {
   uint64_t weight_bytes = 0;  // of the file: read for every forward
   MachinePeaks peaks;
   KernelTimes times;
+  std::optional<KernelQuality> quality;  // absent: no text was given
 };
 
 // One object; docs/benchmarks.md lists its fields.

@@ -38,6 +38,7 @@ struct BackendOptions {
   int32_t max_logits_rows = 64;
   int32_t threads = 0;  // 0: as ModelConfig::threads
   CacheType cache_type = CacheType::kF16;
+  bool flash_attention = true;  // stock kernels only: ours have nothing else
   // Asked between the operations of a forward; true ends it with CANCELLED. May be empty.
   std::function<bool()> should_abort = {};
   // Whose turns on the device the forwards are (device_arbiter.h): one client for all contexts of

@@ -1,5 +1,7 @@
 #include "model/forward_calibration.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -57,26 +59,37 @@ std::vector<ForwardTime> FromText(const std::string& text) {
 
 }  // namespace
 
+int64_t ProcessPreemptions() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_nivcsw;
+}
+
 Result<std::vector<ForwardTime>> TimeForwards(ModelBackend& backend,
-                                              std::chrono::milliseconds budget) {
+                                              std::chrono::milliseconds budget,
+                                              const std::function<int64_t()>& preemptions) {
   const BackendDescription& description = backend.description();
   const int32_t most = std::min(
       {description.max_batch_rows, description.max_logits_rows, description.context_tokens});
   std::vector<ForwardTime> times;
+  bool started = false;
   const auto deadline = Clock::now() + budget;
   for (int round = 0; round < kRounds; ++round) {
     for (const int32_t rows : kRows) {
       if (rows > most) continue;
-      if (!times.empty() && Clock::now() >= deadline) return times;
+      if (started && Clock::now() >= deadline) return times;
+      started = true;
+      const int64_t before = preemptions();
       FORETOKEN_ASSIGN_OR_RETURN(const double us, TimeForward(backend, rows));
-      times.push_back({rows, us});
+      if (preemptions() == before) times.push_back({rows, us});
     }
   }
   return times;
 }
 
 Result<std::vector<ForwardTime>> CalibrateForwards(ModelBackend& backend,
-                                                   const std::string& directory) {
+                                                   const std::string& directory,
+                                                   const std::function<int64_t()>& preemptions) {
   const std::string& identity = backend.description().cost_identity;
   if (identity.empty()) return std::vector<ForwardTime>();
   const std::string key = "forward times of " + identity;
@@ -84,7 +97,10 @@ Result<std::vector<ForwardTime>> CalibrateForwards(ModelBackend& backend,
     std::vector<ForwardTime> times = FromText(*kept);
     if (!times.empty()) return times;
   }
-  FORETOKEN_ASSIGN_OR_RETURN(std::vector<ForwardTime> times, TimeForwards(backend, kBudget));
+  FORETOKEN_ASSIGN_OR_RETURN(std::vector<ForwardTime> times,
+                             TimeForwards(backend, kBudget, preemptions));
+  // A curve of a few points would do for now, and not for good.
+  if (times.size() < kRows.size()) return times;
   const Status written = WriteCacheEntry(directory, key, ToText(times));
   if (!written.ok()) Log(LogLevel::kDebug, "forward times are not kept: " + written.message());
   return times;

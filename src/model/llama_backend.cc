@@ -204,6 +204,9 @@ class LlamaBackend : public ModelBackend {
     params.n_threads = invariant ? 1 : threads;
     params.n_threads_batch = params.n_threads;
     if (invariant) params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
+    if (!invariant && !options_.flash_attention) {
+      params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    }
     params.type_k = params.type_v =
         options_.cache_type == CacheType::kQ8_0 ? GGML_TYPE_Q8_0 : GGML_TYPE_F16;
     params.kv_unified = true;
