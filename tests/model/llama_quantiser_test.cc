@@ -1,6 +1,7 @@
 // llama.cpp's quantiser, with models that the tests write themselves.
 #include "model/llama_quantiser.h"
 
+#include <ggml.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -71,10 +72,7 @@ class LlamaQuantiserTest : public LlamaTest {
 };
 
 uint16_t HalfOf(float value) {
-  const auto half = static_cast<_Float16>(value);
-  uint16_t bits = 0;
-  std::memcpy(&bits, &half, sizeof(bits));
-  return bits;
+  return ggml_fp32_to_fp16(value);
 }
 
 // Q4_0 by its definition: blocks of 32 with a scale, so that the value furthest from 0 becomes -8;
