@@ -34,12 +34,20 @@ struct GroupKernels {
 };
 
 template <typename Simd>
-FORETOKEN_INLINE void StoreColumn(float* totals, float* output, int32_t rows) {
+FORETOKEN_INLINE void StoreColumn(const float* totals, float* output, int32_t rows) {
+  float tail[kTileRows];
+  float* const whole = rows == kTileRows ? output : tail;
+  FORETOKEN_UNROLL
   for (int lane = 0; lane < kTileRows; lane += Simd::kLanes) {
-    Simd::StoreFloats(totals + lane, Simd::CanonicalNan(Simd::LoadFloats(totals + lane)));
+    Simd::StoreFloats(whole + lane, Simd::CanonicalNan(Simd::LoadFloats(totals + lane)));
   }
-  std::memcpy(output, totals, static_cast<size_t>(rows) * sizeof(float));
+  if (rows < kTileRows) std::memcpy(output, tail, static_cast<size_t>(rows) * sizeof(float));
 }
+
+#ifndef STEPB
+#define STEPB 16384
+#endif
+inline constexpr int64_t kStepBytes = STEPB;
 
 template <typename Simd, typename Format>
 void MultiplyTile(const uint8_t* packed, const Activations& x, IndexRange groups,
@@ -50,15 +58,19 @@ void MultiplyTile(const uint8_t* packed, const Activations& x, IndexRange groups
   constexpr int64_t kSums = kPacked.inputs == 256 ? kSums256 : 1;
   const int64_t group_count = GroupCount(x.columns, x.max_group);
   const uint8_t* scales = Format::kScalesInSide ? packed + x.blocks * kPacked.main_bytes : packed;
-  // What is gone over several times, by groups or halves of a tile, is a few blocks at a time,
-  // which stay in the first cache.
-  const bool at_once = groups.last - groups.first == 1 && Simd::kLanes == kTileRows;
-  const int64_t step = at_once ? x.blocks : 256 / kPacked.inputs;
   const int64_t first_column = GroupAt(x.columns, group_count, groups.first).first;
   const ColumnGroup last = GroupAt(x.columns, group_count, groups.last - 1);
   const int64_t columns = last.first + last.size - first_column;
+  // What is gone over several times, by groups or halves of a tile, is as many blocks as stay in
+  // the first cache meanwhile.
+  const bool at_once = groups.last - groups.first == 1 && Simd::kLanes == kTileRows;
+  int64_t step_inputs = kStepBytes / columns / 256 * 256;
+  if (step_inputs < 256) step_inputs = 256;
+  const int64_t step = at_once ? x.blocks : step_inputs / kPacked.inputs;
   alignas(64) float totals[Simd::kPanelColumns * kTileRows];
-  std::memset(totals, 0, static_cast<size_t>(columns) * kTileRows * sizeof(float));
+  for (int64_t i = 0; i < columns * kTileRows; i += Simd::kLanes) {
+    Simd::StoreFloats(totals + i, Simd::SetFloat(0.0f));
+  }
   for (int64_t block = 0; block < x.blocks; block += step) {
     const int64_t blocks = step < x.blocks - block ? step : x.blocks - block;
     for (int64_t index = groups.first; index < groups.last; ++index) {

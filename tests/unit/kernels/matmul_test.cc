@@ -10,7 +10,7 @@
 
 #include <gtest/gtest.h>
 
-#include "unit/kernels/weight_matrix.h"
+#include "testing/weight_matrix.h"
 
 namespace foretoken {
 namespace {

@@ -1,5 +1,5 @@
-#ifndef FORETOKEN_UNIT_KERNELS_WEIGHT_MATRIX_H_
-#define FORETOKEN_UNIT_KERNELS_WEIGHT_MATRIX_H_
+#ifndef FORETOKEN_TESTING_WEIGHT_MATRIX_H_
+#define FORETOKEN_TESTING_WEIGHT_MATRIX_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -41,4 +41,4 @@ WeightMatrix RandomWeights(WeightType type, int64_t rows, int64_t columns, std::
 
 }  // namespace foretoken
 
-#endif  // FORETOKEN_UNIT_KERNELS_WEIGHT_MATRIX_H_
+#endif  // FORETOKEN_TESTING_WEIGHT_MATRIX_H_

@@ -1,4 +1,4 @@
-#include "unit/kernels/weight_matrix.h"
+#include "testing/weight_matrix.h"
 
 #include <cmath>
 #include <cstring>
@@ -139,7 +139,7 @@ void SetScales(uint8_t* row, int64_t blocks, int exponent, std::mt19937_64& rand
 
 const char* WeightTypeName(WeightType type) {
   static constexpr const char* kNames[] = {"F32",  "F16",  "BF16",   "Q4_0", "Q4_1", "Q5_0",
-                                           "Q5_1", "Q8_0", "IQ4_NL", "Q4_K", "Q5_K", "Q6_K"};
+                                           "q5_1", "q8_0", "iq4_nl", "q4_k", "q5_k", "q6_k"};
   return kNames[static_cast<int>(type)];
 }
 
