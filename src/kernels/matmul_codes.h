@@ -8,14 +8,21 @@
 
 namespace foretoken {
 
-// Far enough for memory to answer, near enough for the first cache. Spread over a block's work: a
-// burst of them at its start would fill the queue of outstanding loads and stall.
-inline constexpr int kPrefetchBytes = 4096;
+// Where to prefetch next, and how far on that goes with every 64 bytes of weights.
+struct Ahead {
+  const uint8_t* address;
+  int64_t step;
+};
 
+// For the next kBytes bytes of weights. Spread over the work like this: a burst of prefetches would
+// fill the queue of outstanding loads and stall.
 template <typename Simd, int kBytes>
-FORETOKEN_INLINE void PrefetchAhead(const uint8_t* address) {
+FORETOKEN_INLINE void PrefetchAhead(Ahead& ahead) {
   FORETOKEN_UNROLL
-  for (int i = 0; i < kBytes; i += 64) Simd::Prefetch(address + kPrefetchBytes + i);
+  for (int i = 0; i < kBytes; i += 64) {
+    Simd::Prefetch(ahead.address);
+    ahead.address += ahead.step;
+  }
 }
 
 // The vectors kIndex and kIndex + 4 of 32 inputs.

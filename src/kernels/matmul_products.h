@@ -29,15 +29,16 @@ struct BlockInputs {
 // Adds `blocks` blocks to totals[c][row]. MultiplyBlocks has one form for each kind of format.
 template <typename Simd, int kColumns, WeightType kType, typename Block, Code kCode, bool kMin,
           int kShift>
-void MultiplyBlocks(Format32<kType, Block, kCode, kMin, kShift> format, const uint8_t* main,
-                    const uint8_t* scales, int64_t blocks, BlockInputs x, float* totals) {
+FORETOKEN_INLINE void MultiplyBlocks(Format32<kType, Block, kCode, kMin, kShift> format,
+                                     const uint8_t* main, const uint8_t* scales, int64_t blocks,
+                                     BlockInputs x, Ahead ahead, float* totals) {
   using Floats = typename Simd::Floats;
   constexpr int kMainBytes = decltype(format)::kPacked.main_bytes;
   Floats total[kColumns];
   FORETOKEN_UNROLL
   for (int c = 0; c < kColumns; ++c) total[c] = Simd::LoadFloats(totals + 16 * c);
   for (int64_t block = 0; block < blocks; ++block) {
-    PrefetchAhead<Simd, kMainBytes>(main);
+    PrefetchAhead<Simd, kMainBytes>(ahead);
     const Floats scale = Simd::LoadHalves(scales);
     typename Simd::Ints sums[kColumns];
     FORETOKEN_UNROLL
@@ -83,14 +84,15 @@ FORETOKEN_INLINE void AddScaled(const typename Simd::Floats (&total)[kColumns], 
 }
 
 template <typename Simd, int kColumns, WeightType kType, typename Block, Code kCode>
-void MultiplyBlocks(FormatParts32<kType, Block, kCode> format, const uint8_t* main,
-                    const uint8_t* scales, int64_t blocks, BlockInputs x, float* totals) {
+FORETOKEN_INLINE void MultiplyBlocks(FormatParts32<kType, Block, kCode> format, const uint8_t* main,
+                                     const uint8_t* scales, int64_t blocks, BlockInputs x,
+                                     Ahead ahead, float* totals) {
   using Ints = typename Simd::Ints;
   using Floats = typename Simd::Floats;
   for (int64_t block = 0; block < blocks; ++block) {
     const Floats scale = Simd::LoadHalves(scales);
     const Floats minus_min = Simd::Mul(Simd::LoadHalves(scales + 32), Simd::SetFloat(-1.0f));
-    PrefetchAhead<Simd, format.kPartsAt>(main);
+    PrefetchAhead<Simd, format.kPartsAt>(ahead);
     Ints part_scales[2], mins[2];
     {
       const Ints first = Simd::Load(main + format.kPackedScalesAt);
@@ -128,7 +130,7 @@ void MultiplyBlocks(FormatParts32<kType, Block, kCode> format, const uint8_t* ma
     Unrolled<8>([&](auto part) FORETOKEN_INLINE_LAMBDA {
       constexpr int i = decltype(part)::value;
       const uint8_t* codes = main + format.kPartsAt + i * format.kPartBytes;
-      PrefetchAhead<Simd, format.kPartBytes>(codes);
+      PrefetchAhead<Simd, format.kPartBytes>(ahead);
       const Floats part_scale =
           Simd::Mul(scale, Simd::ToFloats(Simd::template Byte<i % 4>(part_scales[i / 4])));
       Ints sums[kColumns];
@@ -148,14 +150,14 @@ void MultiplyBlocks(FormatParts32<kType, Block, kCode> format, const uint8_t* ma
 }
 
 template <typename Simd, int kColumns>
-void MultiplyBlocks(FormatQ6K format, const uint8_t* main, const uint8_t* scales, int64_t blocks,
-                    BlockInputs x, float* totals) {
+FORETOKEN_INLINE void MultiplyBlocks(FormatQ6K format, const uint8_t* main, const uint8_t* scales,
+                                     int64_t blocks, BlockInputs x, Ahead& ahead, float* totals) {
   using Ints = typename Simd::Ints;
   using Floats = typename Simd::Floats;
   for (int64_t block = 0; block < blocks; ++block) {
     const Floats scale = Simd::LoadHalves(scales);
     const Floats minus_offset = Simd::Mul(scale, Simd::SetFloat(-32.0f));
-    PrefetchAhead<Simd, format.kPartsAt>(main);
+    PrefetchAhead<Simd, format.kPartsAt>(ahead);
     Floats total[kColumns];
     {
       Ints sums[kColumns];
@@ -182,7 +184,7 @@ void MultiplyBlocks(FormatQ6K format, const uint8_t* main, const uint8_t* scales
     Unrolled<16>([&](auto part) FORETOKEN_INLINE_LAMBDA {
       constexpr int i = decltype(part)::value;
       const uint8_t* codes = main + format.kPartsAt + i * format.kPartBytes;
-      PrefetchAhead<Simd, format.kPartBytes>(codes);
+      PrefetchAhead<Simd, format.kPartBytes>(ahead);
       const Ints part_scales = Simd::Load(main + 64 * (i / 4));
       const Floats part_scale =
           Simd::Mul(scale, Simd::ToFloats(Simd::template SignedByte<i % 4>(part_scales)));

@@ -198,11 +198,12 @@ WeightMatrix RandomWeights(WeightType type, int64_t rows, int64_t columns,
   weights.type = type;
   weights.rows = rows;
   weights.columns = columns;
-  weights.row_bytes = RowBytes(type, columns) + 3;  // rows need not follow each other closely
-  weights.bytes.resize(static_cast<size_t>(rows) * weights.row_bytes + 1);
+  weights.row_bytes = RowBytes(type, columns) + kRowGap;
+  weights.bytes.resize(static_cast<size_t>(rows) * weights.row_bytes + 1);  // see data()
   for (uint8_t& byte : weights.bytes) byte = static_cast<uint8_t>(random());
   for (int64_t r = 0; r < rows; ++r) {
     uint8_t* row = weights.data() + static_cast<size_t>(r) * weights.row_bytes;
+    if (r % 8 < 3) std::memset(row, r % 8 == 0 ? 0xff : r % 8 == 1 ? 0 : 0x80, weights.row_bytes);
     switch (type) {
       case WeightType::kF32:
         for (int64_t i = 0; i < columns; ++i) {

@@ -17,6 +17,9 @@ inline constexpr WeightType kAllWeightTypes[] = {
 
 const char* WeightTypeName(WeightType type);
 
+// Bytes between rows: they need not follow each other closely.
+inline constexpr size_t kRowGap = 3;
+
 // A weight matrix as it lies in a GGUF file, and what it stands for.
 struct WeightMatrix {
   WeightType type = WeightType::kF32;
@@ -36,7 +39,8 @@ struct WeightMatrix {
   std::vector<double> Dequantize(int64_t row) const;
 };
 
-// Random codes and scales; the weights are about 1 in size.
+// Random codes and scales; the weights are about 1 in size. In some rows all codes are the largest
+// or smallest there are.
 WeightMatrix RandomWeights(WeightType type, int64_t rows, int64_t columns, std::mt19937_64& random);
 
 }  // namespace foretoken
