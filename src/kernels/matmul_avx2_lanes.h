@@ -108,15 +108,19 @@ struct Avx2Lanes {
     four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
     return _mm_cvtsi128_si32(_mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
   }
-  FORETOKEN_INLINE int32_t SumOf(Ints a) {
-    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
-    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
-    return _mm_cvtsi128_si32(_mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
+  // The sum of each 16 signed bytes, in each of their four lanes.
+  FORETOKEN_INLINE Ints SumsOfSixteen(Ints bytes) {
+    const Ints pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes);
+    Ints sums = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+    sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0xb1));
+    return _mm256_add_epi32(sums, _mm256_shuffle_epi32(sums, 0x4e));
   }
-  FORETOKEN_INLINE void StoreLowBytes(void* to, Ints a) {
-    const __m128i words =
-        _mm_packs_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
-    _mm_storel_epi64(static_cast<__m128i*>(to), _mm_packs_epi16(words, words));
+  // The low bytes of four vectors, one after the other.
+  FORETOKEN_INLINE Ints PackBytes(const Ints* vectors) {
+    // Packing works within halves of a register; dword i of half h comes from vector i.
+    const Ints bytes = _mm256_packs_epi16(_mm256_packs_epi32(vectors[0], vectors[1]),
+                                          _mm256_packs_epi32(vectors[2], vectors[3]));
+    return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
   }
 
   FORETOKEN_INLINE void LoadTransposed(const uint8_t* rows, size_t stride, Ints* vectors) {

@@ -17,7 +17,12 @@ struct Avx512Vnni {
   static constexpr int kFloatRows = 4, kFloatColumns = 4;
   static constexpr bool kSubtracts128 = false, kAddsInPairs = false;
 
-  FORETOKEN_INLINE Ints Load(const void* from) { return _mm512_loadu_si512(from); }
+  FORETOKEN_INLINE Ints Load(const void* from) {
+    Ints loaded = _mm512_loadu_si512(from);
+    // Loads are what the products run out of first: what is used twice is not to be loaded twice.
+    asm("" : "+v"(loaded));
+    return loaded;
+  }
   FORETOKEN_INLINE void Store(void* to, Ints a) { _mm512_storeu_si512(to, a); }
   FORETOKEN_INLINE Ints Zero() { return _mm512_setzero_si512(); }
   FORETOKEN_INLINE Ints Set(uint32_t value) { return _mm512_set1_epi32(static_cast<int>(value)); }
@@ -109,9 +114,19 @@ struct Avx512Vnni {
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
   }
   FORETOKEN_INLINE int32_t LargestOf(Ints a) { return _mm512_reduce_max_epi32(a); }
-  FORETOKEN_INLINE int32_t SumOf(Ints a) { return _mm512_reduce_add_epi32(a); }
-  FORETOKEN_INLINE void StoreLowBytes(void* to, Ints a) {
-    _mm_storeu_si128(static_cast<__m128i*>(to), _mm512_cvtepi32_epi8(a));
+  // The sum of each 16 signed bytes, in each of their four lanes.
+  FORETOKEN_INLINE Ints SumsOfSixteen(Ints bytes) {
+    Ints sums = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), bytes);
+    sums = _mm512_add_epi32(sums, _mm512_shuffle_epi32(sums, _MM_PERM_CDAB));
+    return _mm512_add_epi32(sums, _mm512_shuffle_epi32(sums, _MM_PERM_BADC));
+  }
+  // The low bytes of four vectors, one after the other.
+  FORETOKEN_INLINE Ints PackBytes(const Ints* vectors) {
+    // Packing works within quarters of a register; dword i of quarter q comes from vector i.
+    const Ints bytes = _mm512_packs_epi16(_mm512_packs_epi32(vectors[0], vectors[1]),
+                                          _mm512_packs_epi32(vectors[2], vectors[3]));
+    const Ints order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return _mm512_permutexvar_epi32(order, bytes);
   }
 
   FORETOKEN_INLINE void LoadTransposed(const uint8_t* rows, size_t stride, Ints* vectors) {

@@ -209,15 +209,19 @@ struct Generic {
     }
     return largest;
   }
-  FORETOKEN_INLINE int32_t SumOf(Ints a) {
-    uint32_t sum = 0;
-    for (const uint32_t lane : a.lanes) sum += lane;
-    return static_cast<int32_t>(sum);
+  FORETOKEN_INLINE Ints SumsOfSixteen(Ints bytes) {
+    return EachInt([&](int i) {
+      int32_t sum = 0;
+      for (int byte = 0; byte < 16; ++byte) {
+        sum += SignedByteOf(bytes.lanes[i / 4 * 4 + byte / 4], byte % 4);
+      }
+      return static_cast<uint32_t>(sum);
+    });
   }
-  FORETOKEN_INLINE void StoreLowBytes(void* to, Ints a) {
-    uint8_t bytes[16];
-    for (int i = 0; i < 16; ++i) bytes[i] = static_cast<uint8_t>(a.lanes[i]);
-    std::memcpy(to, bytes, sizeof(bytes));
+  FORETOKEN_INLINE Ints PackBytes(const Ints* vectors) {
+    uint8_t bytes[64];
+    for (int i = 0; i < 64; ++i) bytes[i] = static_cast<uint8_t>(vectors[i / 16].lanes[i % 16]);
+    return Load(bytes);
   }
 
   FORETOKEN_INLINE void LoadTransposed(const uint8_t* rows, size_t stride, Ints* vectors) {

@@ -1,7 +1,7 @@
 #ifndef FORETOKEN_KERNELS_MATMUL_PRODUCTS_H_
 #define FORETOKEN_KERNELS_MATMUL_PRODUCTS_H_
 
-#include "kernels/matmul_formats.h"
+#include "kernels/matmul_codes.h"
 
 // Products of a packed tile with a group of columns, for a Simd: the operations of an instruction
 // set on kLanes (16 or 8) lanes of int32 (Ints) and float (Floats). A Simd of 8 lanes takes a tile
@@ -26,113 +26,19 @@ struct BlockInputs {
   const float* scales;
 };
 
-// Far enough for memory to answer, near enough for the first cache. Spread over a block's work: a
-// burst of them at its start would fill the queue of outstanding loads and stall.
-inline constexpr int kPrefetchBytes = 4096;
-
-template <typename Simd, int kBytes>
-FORETOKEN_INLINE void PrefetchAhead(const uint8_t* address) {
-  FORETOKEN_UNROLL
-  for (int i = 0; i < kBytes; i += 64) Simd::Prefetch(address + kPrefetchBytes + i);
-}
-
-// The vectors kIndex and kIndex + 4 of 32 inputs.
-template <typename Simd, Code kCode, int kIndex>
-FORETOKEN_INLINE void UnpackPair(const uint8_t* codes, typename Simd::Ints* first,
-                                 typename Simd::Ints* second) {
-  using Ints = typename Simd::Ints;
-  const Ints stored = Simd::Load(codes + 64 * kIndex);
-  if constexpr (kCode == Code::kBytes) {
-    *first = stored;
-    *second = Simd::Load(codes + 64 * (kIndex + 4));
-  } else {
-    const Ints nibble = Simd::SetBytes(15);
-    const Ints upper = Simd::template ShiftRight16<4>(stored);
-    if constexpr (kCode == Code::kFiveBits) {
-      const Ints five_bits = Simd::SetBytes(31);
-      const Ints high_bits = Simd::Load(codes + 256);
-      *first =
-          Simd::And(Simd::Select(nibble, stored, Simd::template ShiftLeft16<4 - kIndex>(high_bits)),
-                    five_bits);
-      *second = Simd::And(
-          Simd::Select(nibble, upper, Simd::template ShiftRight16<kIndex>(high_bits)), five_bits);
-    } else {
-      *first = Simd::And(stored, nibble);
-      *second = Simd::And(upper, nibble);
-      if constexpr (kCode == Code::kIq4Nl) {
-        const Ints table = Simd::LoadTable(kIq4NlCodes);
-        *first = Simd::LookUp(table, *first);
-        *second = Simd::LookUp(table, *second);
-      }
-    }
-  }
-}
-
-template <Code kCode>
-inline constexpr int kCodeBits = kCode == Code::kNibbles    ? 4
-                                 : kCode == Code::kFiveBits ? 5
-                                                            : 8;
-
-// sums[c] += the products of two vectors of codes with column c's inputs at first_inputs[c] and
-// second_inputs[c]; the second ones may go to sums of their own.
-template <typename Simd, int kBits, int kColumns>
-FORETOKEN_INLINE void AddPair(typename Simd::Ints first, const int32_t* first_inputs,
-                              typename Simd::Ints second, const int32_t* second_inputs,
-                              typename Simd::Ints* sums, typename Simd::Ints* second_sums) {
-  if constexpr (Simd::kAddsInPairs) {
-    FORETOKEN_UNROLL
-    for (int c = 0; c < kColumns; ++c) {
-      sums[c] = Simd::template AddTwoDots<kBits>(sums[c], first, first_inputs + c, second,
-                                                 second_inputs + c);
-    }
-  } else {
-    FORETOKEN_UNROLL
-    for (int c = 0; c < kColumns; ++c) sums[c] = Simd::AddDots(sums[c], first, first_inputs + c);
-    FORETOKEN_UNROLL
-    for (int c = 0; c < kColumns; ++c) {
-      second_sums[c] = Simd::AddDots(second_sums[c], second, second_inputs + c);
-    }
-  }
-}
-
-// sums[c] += the products of 32 inputs of column c.
-template <typename Simd, Code kCode, int kColumns>
-FORETOKEN_INLINE void AddProducts32(const uint8_t* codes, const int32_t* quants,
-                                    typename Simd::Ints (&sums)[kColumns]) {
-  using Ints = typename Simd::Ints;
-  // With few columns, two sums for each: one would wait for its own last result.
-  constexpr bool kTwoSums = kColumns <= 4 && !Simd::kAddsInPairs;
-  Ints more[kTwoSums ? kColumns : 1];
-  if constexpr (kTwoSums) {
-    FORETOKEN_UNROLL
-    for (int c = 0; c < kColumns; ++c) more[c] = Simd::Zero();
-  }
-  Unrolled<4>([&](auto index) FORETOKEN_INLINE_LAMBDA {
-    constexpr int i = decltype(index)::value;
-    Ints first, second;
-    UnpackPair<Simd, kCode, i>(codes, &first, &second);
-    AddPair<Simd, kCodeBits<kCode>, kColumns>(first, quants + i * kColumns, second,
-                                              quants + (i + 4) * kColumns, sums,
-                                              kTwoSums ? more : sums);
-  });
-  if constexpr (kTwoSums) {
-    FORETOKEN_UNROLL
-    for (int c = 0; c < kColumns; ++c) sums[c] = Simd::Add(sums[c], more[c]);
-  }
-}
-
 // Adds `blocks` blocks to totals[c][row]. MultiplyBlocks has one form for each kind of format.
 template <typename Simd, int kColumns, WeightType kType, typename Block, Code kCode, bool kMin,
           int kShift>
-void MultiplyBlocks(Format32<kType, Block, kCode, kMin, kShift> format, const uint8_t* main,
-                    const uint8_t* scales, int64_t blocks, BlockInputs x, float* totals) {
+FORETOKEN_INLINE void MultiplyBlocks(Format32<kType, Block, kCode, kMin, kShift> format,
+                                     const uint8_t* main, const uint8_t* scales, int64_t blocks,
+                                     BlockInputs x, Ahead ahead, float* totals) {
   using Floats = typename Simd::Floats;
   constexpr int kMainBytes = decltype(format)::kPacked.main_bytes;
   Floats total[kColumns];
   FORETOKEN_UNROLL
   for (int c = 0; c < kColumns; ++c) total[c] = Simd::LoadFloats(totals + 16 * c);
   for (int64_t block = 0; block < blocks; ++block) {
-    PrefetchAhead<Simd, kMainBytes>(main);
+    PrefetchAhead<Simd, kMainBytes>(ahead);
     const Floats scale = Simd::LoadHalves(scales);
     typename Simd::Ints sums[kColumns];
     FORETOKEN_UNROLL
@@ -178,14 +84,15 @@ FORETOKEN_INLINE void AddScaled(const typename Simd::Floats (&total)[kColumns], 
 }
 
 template <typename Simd, int kColumns, WeightType kType, typename Block, Code kCode>
-void MultiplyBlocks(FormatParts32<kType, Block, kCode> format, const uint8_t* main,
-                    const uint8_t* scales, int64_t blocks, BlockInputs x, float* totals) {
+FORETOKEN_INLINE void MultiplyBlocks(FormatParts32<kType, Block, kCode> format, const uint8_t* main,
+                                     const uint8_t* scales, int64_t blocks, BlockInputs x,
+                                     Ahead ahead, float* totals) {
   using Ints = typename Simd::Ints;
   using Floats = typename Simd::Floats;
   for (int64_t block = 0; block < blocks; ++block) {
     const Floats scale = Simd::LoadHalves(scales);
     const Floats minus_min = Simd::Mul(Simd::LoadHalves(scales + 32), Simd::SetFloat(-1.0f));
-    PrefetchAhead<Simd, format.kPartsAt>(main);
+    PrefetchAhead<Simd, format.kPartsAt>(ahead);
     Ints part_scales[2], mins[2];
     {
       const Ints first = Simd::Load(main + format.kPackedScalesAt);
@@ -223,7 +130,7 @@ void MultiplyBlocks(FormatParts32<kType, Block, kCode> format, const uint8_t* ma
     Unrolled<8>([&](auto part) FORETOKEN_INLINE_LAMBDA {
       constexpr int i = decltype(part)::value;
       const uint8_t* codes = main + format.kPartsAt + i * format.kPartBytes;
-      PrefetchAhead<Simd, format.kPartBytes>(codes);
+      PrefetchAhead<Simd, format.kPartBytes>(ahead);
       const Floats part_scale =
           Simd::Mul(scale, Simd::ToFloats(Simd::template Byte<i % 4>(part_scales[i / 4])));
       Ints sums[kColumns];
@@ -243,14 +150,14 @@ void MultiplyBlocks(FormatParts32<kType, Block, kCode> format, const uint8_t* ma
 }
 
 template <typename Simd, int kColumns>
-void MultiplyBlocks(FormatQ6K format, const uint8_t* main, const uint8_t* scales, int64_t blocks,
-                    BlockInputs x, float* totals) {
+FORETOKEN_INLINE void MultiplyBlocks(FormatQ6K format, const uint8_t* main, const uint8_t* scales,
+                                     int64_t blocks, BlockInputs x, Ahead& ahead, float* totals) {
   using Ints = typename Simd::Ints;
   using Floats = typename Simd::Floats;
   for (int64_t block = 0; block < blocks; ++block) {
     const Floats scale = Simd::LoadHalves(scales);
     const Floats minus_offset = Simd::Mul(scale, Simd::SetFloat(-32.0f));
-    PrefetchAhead<Simd, format.kPartsAt>(main);
+    PrefetchAhead<Simd, format.kPartsAt>(ahead);
     Floats total[kColumns];
     {
       Ints sums[kColumns];
@@ -277,7 +184,7 @@ void MultiplyBlocks(FormatQ6K format, const uint8_t* main, const uint8_t* scales
     Unrolled<16>([&](auto part) FORETOKEN_INLINE_LAMBDA {
       constexpr int i = decltype(part)::value;
       const uint8_t* codes = main + format.kPartsAt + i * format.kPartBytes;
-      PrefetchAhead<Simd, format.kPartBytes>(codes);
+      PrefetchAhead<Simd, format.kPartBytes>(ahead);
       const Ints part_scales = Simd::Load(main + 64 * (i / 4));
       const Floats part_scale =
           Simd::Mul(scale, Simd::ToFloats(Simd::template SignedByte<i % 4>(part_scales)));

@@ -11,9 +11,9 @@ namespace foretoken {
 
 template <typename Simd, typename Format, int kColumns>
 [[gnu::noinline]] void MultiplyGroup(const uint8_t* main, const uint8_t* scales, int64_t blocks,
-                                     BlockInputs x, float* totals) {
+                                     BlockInputs x, Ahead ahead, float* totals) {
   for (int lane = 0; lane < kTileRows; lane += Simd::kLanes) {
-    MultiplyBlocks<Simd, kColumns>(Format(), main + 4 * lane, scales + 2 * lane, blocks, x,
+    MultiplyBlocks<Simd, kColumns>(Format(), main + 4 * lane, scales + 2 * lane, blocks, x, ahead,
                                    totals + lane);
   }
 }
@@ -22,7 +22,7 @@ template <typename Simd, typename Format, int kColumns>
 template <typename Simd, typename Format>
 struct GroupKernels {
   using Kernel = void (*)(const uint8_t* main, const uint8_t* scales, int64_t blocks, BlockInputs x,
-                          float* totals);
+                          Ahead ahead, float* totals);
   Kernel by_columns[Simd::kMaxGroup + 1] = {};
 
   constexpr GroupKernels() { Fill<Simd::kMaxGroup>(); }
@@ -34,12 +34,23 @@ struct GroupKernels {
 };
 
 template <typename Simd>
-FORETOKEN_INLINE void StoreColumn(float* totals, float* output, int32_t rows) {
+FORETOKEN_INLINE void StoreColumn(const float* totals, float* output, int32_t rows) {
+  float tail[kTileRows];
+  float* const whole = rows == kTileRows ? output : tail;
+  FORETOKEN_UNROLL
   for (int lane = 0; lane < kTileRows; lane += Simd::kLanes) {
-    Simd::StoreFloats(totals + lane, Simd::CanonicalNan(Simd::LoadFloats(totals + lane)));
+    Simd::StoreFloats(whole + lane, Simd::CanonicalNan(Simd::LoadFloats(totals + lane)));
   }
-  std::memcpy(output, totals, static_cast<size_t>(rows) * sizeof(float));
+  if (rows < kTileRows) std::memcpy(output, tail, static_cast<size_t>(rows) * sizeof(float));
 }
+
+// Far enough ahead for memory to answer, near enough for the first cache.
+inline constexpr int64_t kPrefetchBytes = 4096;
+
+// What several groups or halves of a tile go over, one after the other, is so many bytes of input
+// and of weights at a time: the first cache holds them, and the weights that follow, meanwhile.
+inline constexpr int64_t kStepInputBytes = 32768;
+inline constexpr int64_t kStepWeightBytes = 18432;
 
 template <typename Simd, typename Format>
 void MultiplyTile(const uint8_t* packed, const Activations& x, IndexRange groups,
@@ -48,32 +59,47 @@ void MultiplyTile(const uint8_t* packed, const Activations& x, IndexRange groups
   constexpr PackedFormat kPacked = Format::kPacked;
   constexpr int64_t kQuants = kPacked.inputs / 4;
   constexpr int64_t kSums = kPacked.inputs == 256 ? kSums256 : 1;
-  const int64_t group_count = GroupCount(x.columns, x.max_group);
+  constexpr int64_t kMostGroups = Simd::kPanelColumns / Simd::kMaxGroup;
   const uint8_t* scales = Format::kScalesInSide ? packed + x.blocks * kPacked.main_bytes : packed;
-  // What is gone over several times, by groups or halves of a tile, is a few blocks at a time,
-  // which stay in the first cache.
-  const bool at_once = groups.last - groups.first == 1 && Simd::kLanes == kTileRows;
-  const int64_t step = at_once ? x.blocks : 256 / kPacked.inputs;
-  const int64_t first_column = GroupAt(x.columns, group_count, groups.first).first;
-  const ColumnGroup last = GroupAt(x.columns, group_count, groups.last - 1);
-  const int64_t columns = last.first + last.size - first_column;
+  const int64_t all_groups = GroupCount(x.columns, x.max_group);
+  const int64_t count = groups.last - groups.first;
+  ColumnGroup panel[kMostGroups];
+  int64_t columns = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    panel[i] = GroupAt(x.columns, all_groups, groups.first + i);
+    columns += panel[i].size;
+  }
+  int64_t step = x.blocks;
+  const int64_t passes = count * (kTileRows / Simd::kLanes);
+  if (passes > 1) {
+    step = kStepInputBytes / columns / kPacked.inputs;
+    const int64_t most = kStepWeightBytes / kPacked.main_bytes;
+    if (step > most) step = most;
+    if (step < 1) step = 1;
+  }
   alignas(64) float totals[Simd::kPanelColumns * kTileRows];
-  std::memset(totals, 0, static_cast<size_t>(columns) * kTileRows * sizeof(float));
+  for (int64_t i = 0; i < columns * kTileRows; i += Simd::kLanes) {
+    Simd::StoreFloats(totals + i, Simd::SetFloat(0.0f));
+  }
   for (int64_t block = 0; block < x.blocks; block += step) {
     const int64_t blocks = step < x.blocks - block ? step : x.blocks - block;
-    for (int64_t index = groups.first; index < groups.last; ++index) {
-      const ColumnGroup group = GroupAt(x.columns, group_count, index);
-      const int64_t at = group.first * x.blocks + block * group.size;
+    const int64_t bytes = blocks * kPacked.main_bytes;
+    const uint8_t* main = packed + block * kPacked.main_bytes;
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t at = panel[i].first * x.blocks + block * panel[i].size;
       const BlockInputs inputs = {x.quants + at * kQuants, x.sums + at * kSums,
                                   kPacked.inputs == 32 ? x.scaled_sums + at : nullptr,
                                   x.scales + at};
-      kKernels.by_columns[group.size](packed + block * kPacked.main_bytes,
-                                      scales + block * kScaleStride<Format>, blocks, inputs,
-                                      totals + (group.first - first_column) * kTileRows);
+      // Each pass fetches its share of what the next step reads.
+      const uint8_t* ahead_of_pass = main + bytes + bytes * i / count;
+      const Ahead ahead = {passes == 1 ? main + kPrefetchBytes : ahead_of_pass, 64 / passes};
+      kKernels.by_columns[panel[i].size](main, scales + block * kScaleStride<Format>, blocks,
+                                         inputs, ahead,
+                                         totals + (panel[i].first - panel[0].first) * kTileRows);
     }
   }
   for (int64_t c = 0; c < columns; ++c) {
-    StoreColumn<Simd>(totals + c * kTileRows, y.columns[first_column + c] + y.first_row, y.rows);
+    StoreColumn<Simd>(totals + c * kTileRows, y.columns[panel[0].first + c] + y.first_row, y.rows);
   }
 }
 

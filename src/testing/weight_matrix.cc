@@ -1,4 +1,4 @@
-#include "unit/kernels/weight_matrix.h"
+#include "testing/weight_matrix.h"
 
 #include <cmath>
 #include <cstring>
@@ -139,7 +139,7 @@ void SetScales(uint8_t* row, int64_t blocks, int exponent, std::mt19937_64& rand
 
 const char* WeightTypeName(WeightType type) {
   static constexpr const char* kNames[] = {"F32",  "F16",  "BF16",   "Q4_0", "Q4_1", "Q5_0",
-                                           "Q5_1", "Q8_0", "IQ4_NL", "Q4_K", "Q5_K", "Q6_K"};
+                                           "q5_1", "q8_0", "iq4_nl", "q4_k", "q5_k", "q6_k"};
   return kNames[static_cast<int>(type)];
 }
 
@@ -198,11 +198,12 @@ WeightMatrix RandomWeights(WeightType type, int64_t rows, int64_t columns,
   weights.type = type;
   weights.rows = rows;
   weights.columns = columns;
-  weights.row_bytes = RowBytes(type, columns) + 3;  // rows need not follow each other closely
-  weights.bytes.resize(static_cast<size_t>(rows) * weights.row_bytes + 1);
+  weights.row_bytes = RowBytes(type, columns) + kRowGap;
+  weights.bytes.resize(static_cast<size_t>(rows) * weights.row_bytes + 1);  // see data()
   for (uint8_t& byte : weights.bytes) byte = static_cast<uint8_t>(random());
   for (int64_t r = 0; r < rows; ++r) {
     uint8_t* row = weights.data() + static_cast<size_t>(r) * weights.row_bytes;
+    if (r % 8 < 3) std::memset(row, r % 8 == 0 ? 0xff : r % 8 == 1 ? 0 : 0x80, weights.row_bytes);
     switch (type) {
       case WeightType::kF32:
         for (int64_t i = 0; i < columns; ++i) {

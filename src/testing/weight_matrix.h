@@ -1,5 +1,5 @@
-#ifndef FORETOKEN_UNIT_KERNELS_WEIGHT_MATRIX_H_
-#define FORETOKEN_UNIT_KERNELS_WEIGHT_MATRIX_H_
+#ifndef FORETOKEN_TESTING_WEIGHT_MATRIX_H_
+#define FORETOKEN_TESTING_WEIGHT_MATRIX_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -16,6 +16,9 @@ inline constexpr WeightType kAllWeightTypes[] = {
     WeightType::kIq4Nl, WeightType::kQ4K,  WeightType::kQ5K,  WeightType::kQ6K};
 
 const char* WeightTypeName(WeightType type);
+
+// Bytes between rows: they need not follow each other closely.
+inline constexpr size_t kRowGap = 3;
 
 // A weight matrix as it lies in a GGUF file, and what it stands for.
 struct WeightMatrix {
@@ -36,9 +39,10 @@ struct WeightMatrix {
   std::vector<double> Dequantize(int64_t row) const;
 };
 
-// Random codes and scales; the weights are about 1 in size.
+// Random codes and scales; the weights are about 1 in size. In some rows all codes are the largest
+// or smallest there are.
 WeightMatrix RandomWeights(WeightType type, int64_t rows, int64_t columns, std::mt19937_64& random);
 
 }  // namespace foretoken
 
-#endif  // FORETOKEN_UNIT_KERNELS_WEIGHT_MATRIX_H_
+#endif  // FORETOKEN_TESTING_WEIGHT_MATRIX_H_
