@@ -118,7 +118,9 @@ TEST_F(LlamaAdapterTest, ComputesWhatTheMergedWeightsCompute) {
     ASSERT_TRUE(merged.ok()) << merged.status().ToString();
     const auto expected =
         Run(**(*merged)->NewBackend({.context_tokens = 32, .threads = 1}), nullptr, 1);
-    ExpectSame(Run(*backend, adapter.get(), scale), expected);
+    const auto adapted = Run(*backend, adapter.get(), scale);
+    // The same sums in another order, and keys and values in half precision.
+    for (size_t i = 0; i < expected.size(); ++i) ASSERT_NEAR(adapted[i], expected[i], 5e-3f) << i;
     float largest = 0;
     for (size_t i = 0; i < base.size(); ++i) {
       largest = std::max(largest, std::abs(base[i] - expected[i]));

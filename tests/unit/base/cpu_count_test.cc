@@ -1,6 +1,7 @@
 #include "base/cpu_count.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -33,7 +34,7 @@ class CpuQuotaTest : public ::testing::Test {
     std::ofstream(root_ + path) << text;
   }
 
-  const std::string root_ = ::testing::TempDir() + "cpu_quota_test";
+  const std::string root_ = ::testing::TempDir() + "cpu_quota_" + std::to_string(getpid());
 };
 
 TEST_F(CpuQuotaTest, WithoutControlGroupsThereIsNone) {
