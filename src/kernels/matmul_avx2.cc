@@ -7,7 +7,7 @@ namespace foretoken {
 namespace {
 
 struct Avx2 : Avx2Lanes<Avx2> {
-  static constexpr int kMaxGroup = 6;
+  static constexpr int kMaxGroup = GroupLimit(6);
   static constexpr bool kSubtracts128 = true, kAddsInPairs = true;
 
   // Products of four bytes are added as two sums of 16 bits first. With codes of up to six bits,

@@ -12,7 +12,8 @@ struct Avx512Vnni {
   using Ints = __m512i;
   using Floats = __m512;
   static constexpr int kLanes = 16;
-  static constexpr int kMaxGroup = 12;  // with two registers a column, what 32 registers hold
+  static constexpr int kMaxGroup =
+      GroupLimit(12);  // with two registers a column, what 32 registers hold
   static constexpr int kPanelColumns = 64;
   static constexpr int kFloatRows = 4, kFloatColumns = 4;
   static constexpr bool kSubtracts128 = false, kAddsInPairs = false;

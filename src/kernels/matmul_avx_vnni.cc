@@ -7,7 +7,7 @@ namespace foretoken {
 namespace {
 
 struct AvxVnni : Avx2Lanes<AvxVnni> {
-  static constexpr int kMaxGroup = 6;
+  static constexpr int kMaxGroup = GroupLimit(6);
   static constexpr bool kSubtracts128 = false, kAddsInPairs = false;
 
   FORETOKEN_INLINE Ints AddDots(Ints sums, Ints weights, const int32_t* inputs) {

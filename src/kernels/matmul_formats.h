@@ -8,17 +8,32 @@
 
 // For the sources of one instruction set only; matmul_kernels.h says what that asks for.
 
+#if defined(FORETOKEN_LOOPS_STAY)
+// Nor is everything inlined: with a sanitizer's checks in it that takes a compiler minutes.
+#define FORETOKEN_INLINE static inline
+#define FORETOKEN_INLINE_LAMBDA
+#define FORETOKEN_UNROLL
+#else
 #define FORETOKEN_INLINE [[gnu::always_inline]] static inline
 #define FORETOKEN_INLINE_LAMBDA __attribute__((always_inline))
-#if defined(FORETOKEN_LOOPS_STAY)
-#define FORETOKEN_UNROLL
-#elif defined(__clang__)
+#if defined(__clang__)
 #define FORETOKEN_UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define FORETOKEN_UNROLL _Pragma("GCC unroll 32")
 #endif
+#endif
 
 namespace foretoken {
+
+// The most columns that a kernel multiplies at a time. Under a sanitizer the code for many takes a
+// compiler minutes; results do not depend on it.
+static constexpr int GroupLimit(int best) {
+#if defined(FORETOKEN_SMALL_GROUPS)
+  return best < 2 ? best : 2;
+#else
+  return best;
+#endif
+}
 
 template <int kValue>
 struct Index {
