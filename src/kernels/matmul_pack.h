@@ -192,7 +192,7 @@ void PackTile(const TileSource& source, int64_t blocks, uint8_t* packed) {
     }
   }
   const size_t side_bytes = static_cast<size_t>(blocks * kPacked.side_bytes);
-  std::memset(side + side_bytes, 0, (64 - side_bytes % 64) % 64);
+  if (side_bytes % 64 != 0) std::memset(side + side_bytes, 0, 64 - side_bytes % 64);
 }
 
 }  // namespace foretoken
