@@ -91,7 +91,7 @@ int BenchKernels(const BenchKernelsFlags& flags) {
 
 // A list of whole numbers between commas.
 void AddNumbersFlag(CLI::App& command, const std::string& name, const std::string& help,
-                    CLI::Range range, std::vector<int32_t>& values) {
+                    const CLI::Range& range, std::vector<int32_t>& values) {
   command.add_option(name, values, help)->delimiter(',')->check(range)->type_name("N,N,...");
 }
 

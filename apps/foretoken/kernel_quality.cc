@@ -69,7 +69,8 @@ Result<KernelQuality> CompareKernelQuality(LoadedModel& ours, LoadedModel& stock
     FORETOKEN_ASSIGN_OR_RETURN(const LogitsRows stock_rows, stock_backend->Decode(rows));
     FORETOKEN_ASSIGN_OR_RETURN(const LogitsRows plain_rows, plain_backend->Decode(rows));
     for (int32_t row = 0; row < our_rows.size() && first + row + 1 < count; ++row) {
-      const auto next = static_cast<size_t>(ids[static_cast<size_t>(first + row + 1)]);
+      const auto next =
+          static_cast<size_t>(ids[static_cast<size_t>(first) + static_cast<size_t>(row) + 1]);
       const std::vector<double> our_logs = LogProbabilities(our_rows[row]);
       const std::vector<double> stock_logs = LogProbabilities(stock_rows[row]);
       ours_loss -= our_logs[next];

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 
 #include <ggml-alloc.h>
 #include <ggml-backend-impl.h>
@@ -18,7 +19,7 @@ namespace foretoken {
 namespace {
 
 constexpr size_t kAlignment = 64;
-constexpr uintptr_t kHugePage = uintptr_t{2} << 20;
+constexpr size_t kHugePage = size_t{2} << 20;
 
 int64_t MatricesOf(const ggml_tensor& weights) {
   return weights.ne[2] * weights.ne[3];
@@ -66,12 +67,10 @@ ggml_backend_buffer_t AllocateBuffer(ggml_backend_buffer_type_t type, size_t siz
   ggml_backend_buffer_t buffer =
       ggml_backend_buft_alloc_buffer(ggml_backend_cpu_buffer_type(), size);
   if (buffer == nullptr) return nullptr;
-  const auto base = reinterpret_cast<uintptr_t>(ggml_backend_buffer_get_base(buffer));
-  const uintptr_t first = (base + kHugePage - 1) & ~(kHugePage - 1);
+  void* first = ggml_backend_buffer_get_base(buffer);
+  size_t space = size;
   // Only a hint: without huge pages the same is a few percent slower.
-  if (first < base + size) {
-    madvise(reinterpret_cast<void*>(first), base + size - first, MADV_HUGEPAGE);
-  }
+  if (std::align(kHugePage, 1, first, space) != nullptr) madvise(first, space, MADV_HUGEPAGE);
   buffer->buft = type;
   buffer->iface.set_tensor = PackTensor;
   buffer->iface.memset_tensor = nullptr;
