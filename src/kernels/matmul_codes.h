@@ -97,7 +97,7 @@ FORETOKEN_INLINE void AddProducts32(const uint8_t* codes, const int32_t* quants,
     for (int c = 0; c < kColumns; ++c) more[c] = Simd::Zero();
   }
   Unrolled<4>([&](auto index) FORETOKEN_INLINE_LAMBDA {
-    constexpr int i = decltype(index)::value;
+    const int i = decltype(index)::kIndex;
     Ints first, second;
     UnpackPair<Simd, kCode, i>(codes, &first, &second);
     AddPair<Simd, kCodeBits<kCode>, kColumns>(first, quants + i * kColumns, second,

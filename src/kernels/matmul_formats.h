@@ -37,7 +37,7 @@ static constexpr int GroupLimit(int best) {
 
 template <int kValue>
 struct Index {
-  static constexpr int value = kValue;
+  static constexpr int kIndex = kValue;
 };
 
 // Calls body(Index<i>()) for i in [0, kCount): for what needs i as a constant.

@@ -57,7 +57,7 @@ FORETOKEN_INLINE void PackFifthBits(RowBlocks source, uint8_t* packed) {
   // moves the bits of the lane that have k clear and l set to where it is the other way round.
   typename Simd::Ints bits = Simd::Load(rows);
   const auto swap = [&](auto shift, uint32_t mask) FORETOKEN_INLINE_LAMBDA {
-    constexpr int kShift = decltype(shift)::value;
+    constexpr int kShift = decltype(shift)::kIndex;
     const typename Simd::Ints change =
         Simd::And(Simd::Xor(Simd::template ShiftRight32<kShift>(bits), bits), Simd::Set(mask));
     bits = Simd::Xor(Simd::Xor(bits, change), Simd::template ShiftLeft32<kShift>(change));

@@ -113,7 +113,7 @@ FORETOKEN_INLINE void MultiplyBlocks(FormatParts32<kType, Block, kCode> format, 
       for (int c = 0; c < kColumns; ++c) sums[c] = Simd::Zero();
       const int32_t* part_sums = x.sums + 8 * kColumns;
       Unrolled<2>([&](auto half) FORETOKEN_INLINE_LAMBDA {
-        constexpr int i = decltype(half)::value;
+        const int i = decltype(half)::kIndex;
         const Ints even = Simd::EvenBytes(mins[i]), odd = Simd::OddBytes(mins[i]);
         FORETOKEN_UNROLL
         for (int c = 0; c < kColumns; ++c) {
@@ -128,7 +128,7 @@ FORETOKEN_INLINE void MultiplyBlocks(FormatParts32<kType, Block, kCode> format, 
       for (int c = 0; c < kColumns; ++c) total[c] = Simd::Mul(Simd::ToFloats(sums[c]), minus_min);
     }
     Unrolled<8>([&](auto part) FORETOKEN_INLINE_LAMBDA {
-      constexpr int i = decltype(part)::value;
+      const int i = decltype(part)::kIndex;
       const uint8_t* codes = main + format.kPartsAt + i * format.kPartBytes;
       PrefetchAhead<Simd, format.kPartBytes>(ahead);
       const Floats part_scale =
@@ -164,7 +164,7 @@ FORETOKEN_INLINE void MultiplyBlocks(FormatQ6K format, const uint8_t* main, cons
       FORETOKEN_UNROLL
       for (int c = 0; c < kColumns; ++c) sums[c] = Simd::Zero();
       Unrolled<4>([&](auto quarter) FORETOKEN_INLINE_LAMBDA {
-        constexpr int i = decltype(quarter)::value;
+        const int i = decltype(quarter)::kIndex;
         const Ints part_scales = Simd::Load(main + 64 * i);
         const Ints even = Simd::EvenBytes(part_scales), odd = Simd::OddBytes(part_scales);
         FORETOKEN_UNROLL
@@ -182,7 +182,7 @@ FORETOKEN_INLINE void MultiplyBlocks(FormatQ6K format, const uint8_t* main, cons
       }
     }
     Unrolled<16>([&](auto part) FORETOKEN_INLINE_LAMBDA {
-      constexpr int i = decltype(part)::value;
+      const int i = decltype(part)::kIndex;
       const uint8_t* codes = main + format.kPartsAt + i * format.kPartBytes;
       PrefetchAhead<Simd, format.kPartBytes>(ahead);
       const Ints part_scales = Simd::Load(main + 64 * (i / 4));
