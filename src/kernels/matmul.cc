@@ -129,7 +129,9 @@ class Product {
           const MatMulKernels& kernels)
       : jobs_(jobs), kernels_(kernels), member_(member) {
     const Scratch layout(jobs);
-    auto* aligned = reinterpret_cast<uint8_t*>(RoundedUp(reinterpret_cast<uintptr_t>(scratch)));
+    auto* aligned =
+        static_cast<uint8_t*>(scratch) +
+        (RoundedUp(reinterpret_cast<uintptr_t>(scratch)) - reinterpret_cast<uintptr_t>(scratch));
     activations_32_ = layout.At32(aligned, kernels.max_group);
     activations_256_ = layout.At256(aligned, kernels.max_group);
     tile_ = layout.TileOf(aligned, member.index());

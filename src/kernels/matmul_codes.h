@@ -91,7 +91,7 @@ FORETOKEN_INLINE void AddProducts32(const uint8_t* codes, const int32_t* quants,
   using Ints = typename Simd::Ints;
   // With few columns, two sums for each: one would wait for its own last result.
   constexpr bool kTwoSums = kColumns <= 4 && !Simd::kAddsInPairs;
-  Ints more[kTwoSums ? kColumns : 1];
+  [[maybe_unused]] Ints more[kColumns];
   if constexpr (kTwoSums) {
     FORETOKEN_UNROLL
     for (int c = 0; c < kColumns; ++c) more[c] = Simd::Zero();

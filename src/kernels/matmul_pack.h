@@ -142,7 +142,10 @@ FORETOKEN_INLINE void PackBlock(FormatQ6K format, RowBlocks source, uint8_t* mai
     for (int quarter = 0; quarter < 2; ++quarter) {  // of the 64 low and the 32 high bytes
       for (int pair = 0; pair < 2; ++pair) {  // weights 32 * pair on, low nibbles; 64 more, high
         Ints nibbles[4], bits[4], codes[2][4];
-        LoadRows<Simd>(source, static_cast<size_t>(64 * half + 32 * pair + 16 * quarter), nibbles);
+        LoadRows<Simd>(source,
+                       64 * static_cast<size_t>(half) + 32 * static_cast<size_t>(pair) +
+                           16 * static_cast<size_t>(quarter),
+                       nibbles);
         LoadRows<Simd>(
             source, offsetof(BlockQ6K, high_bits) + static_cast<size_t>(32 * half + 16 * quarter),
             bits);
