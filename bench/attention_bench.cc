@@ -113,8 +113,8 @@ class Forward {
     job.output = output_.data();
     job.query_head_bytes = job.output_head_bytes = head_bytes;
     job.query_row_bytes = job.output_row_bytes = head_bytes * static_cast<size_t>(model_.heads);
-    job.key = Align(cache_[static_cast<size_t>(2 * layer)].data());
-    job.value = Align(cache_[static_cast<size_t>(2 * layer + 1)].data());
+    job.key = Align(cache_[size_t{2} * static_cast<size_t>(layer)].data());
+    job.value = Align(cache_[size_t{2} * static_cast<size_t>(layer) + 1].data());
     job.key_type = job.value_type = type_;
     job.key_head_bytes = job.value_head_bytes = head_bytes_;
     job.key_cell_bytes = job.value_cell_bytes = head_bytes_ * static_cast<size_t>(model_.kv_heads);
@@ -147,7 +147,9 @@ class Forward {
         double sum = 0;
         std::vector<double> wanted(size, 0.0);
         for (int32_t c = 0; c < cells_; ++c) {
-          if (mask_[static_cast<size_t>(row * cells_ + c)] == kHidden) continue;
+          if (mask_[static_cast<size_t>(row) * static_cast<size_t>(cells_) +
+                    static_cast<size_t>(c)] == kHidden)
+            continue;
           const size_t cell =
               (static_cast<size_t>(c) * static_cast<size_t>(model_.kv_heads) + group) * head_bytes_;
           double logit = 0;

@@ -35,7 +35,8 @@ class AlignedBytes {
  public:
   explicit AlignedBytes(size_t size) : bytes_(size + 64) {}
   uint8_t* data() {
-    return reinterpret_cast<uint8_t*>((reinterpret_cast<uintptr_t>(bytes_.data()) + 63) / 64 * 64);
+    const size_t past = reinterpret_cast<uintptr_t>(bytes_.data()) % 64;
+    return bytes_.data() + (past == 0 ? 0 : 64 - past);
   }
 
  private:

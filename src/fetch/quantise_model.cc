@@ -81,7 +81,7 @@ class Quantiser {
 
   // Leaves the result in the part file.
   Status Run() {
-    const Status status = RunProbe();
+    Status status = RunProbe();
     if (status.ok() || status.code() == StatusCode::kCancelled) return status;
     // llama.cpp does not say so.
     const auto free_bytes = options_.disk.free_bytes(directory_);

@@ -235,7 +235,7 @@ Status Manager::RemoveTenant(std::string_view name) {
     tenants_.erase(found);
   }
   // Outside the lock: the last owner of an engine waits for its thread.
-  const Status closed = tenant->Close();
+  Status closed = tenant->Close();
   MutexLock lock(mutex_);
   suffix_store_owners_.erase(tenant->config().suffix_store_path);
   return closed;

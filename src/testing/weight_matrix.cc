@@ -75,7 +75,8 @@ double WeightOf(const BlockQ6K& block, int i) {
   const int byte = block.low_bits[64 * half + at % 64];
   const int high = block.high_bits[32 * half + at % 32] >> (at / 32 * 2) & 3;
   const int quant = (at < 64 ? byte & 15 : byte >> 4) | high << 4;
-  return Half(block.scale) * block.scales[i / 16] * (quant - 32);
+  const int8_t group_scale = block.scales[i / 16];
+  return Half(block.scale) * group_scale * (quant - 32);
 }
 
 template <typename Block, int kWeights>
