@@ -1,11 +1,15 @@
 # The system libraries the project uses; scripts/bootstrap installs their packages.
 find_package(Threads REQUIRED)
-find_package(OpenSSL REQUIRED COMPONENTS Crypto)  # SHA-256
+find_package(OpenSSL REQUIRED COMPONENTS Crypto SSL)  # SHA-256; TLS of the server
 find_package(fmt REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
 find_package(CURL 7.87 REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(libzip REQUIRED IMPORTED_TARGET libzip)  # its CMake file asks for its programs too
+find_package(Boost 1.81 REQUIRED)  # Asio and Beast: headers only
+find_package(SQLiteCpp 3.2 REQUIRED)
+find_package(yaml-cpp 0.7 REQUIRED)
+pkg_check_modules(prometheus REQUIRED IMPORTED_TARGET prometheus-cpp-core)
 if(FORETOKEN_APPS)
   find_package(CLI11 REQUIRED)
 endif()

@@ -26,14 +26,14 @@ target_include_directories(foretoken_flags INTERFACE
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src>)
 
 # foretoken_library(<name> SOURCES <files> [DEPS <targets>] [PRIVATE_DEPS <targets>])
-# Those of src/, less src/testing and src/fetch (the executable's downloads), make up the installed
-# library; see install.cmake.
+# Those of src/, less src/testing and what only the executable needs (downloads, store, server), make
+# up the installed library; see install.cmake.
 function(foretoken_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC foretoken_flags ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
   file(RELATIVE_PATH layer ${PROJECT_SOURCE_DIR}/src ${CMAKE_CURRENT_SOURCE_DIR})
-  if(NOT layer MATCHES "^(\\.\\.|testing|fetch)")
+  if(NOT layer MATCHES "^(\\.\\.|testing|fetch|store|server)")
     set_property(GLOBAL APPEND PROPERTY FORETOKEN_LAYER_TARGETS ${name})
   endif()
 endfunction()
