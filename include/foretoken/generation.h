@@ -2,6 +2,7 @@
 #define FORETOKEN_GENERATION_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -129,6 +130,13 @@ class GenerationStream {
   virtual ~GenerationStream() = default;
   // Waits for the next event. Empty after the FinishedEvent was returned.
   virtual std::optional<StreamEvent> Next() = 0;
+  // The next event if it is there already; empty otherwise, and after the FinishedEvent.
+  virtual std::optional<StreamEvent> TryNext() = 0;
+  // For readers that may not wait: calls `ready` once, as soon as TryNext has an event (at once if
+  // it has one now, or will never have one again), on the caller's thread or the engine's, which it
+  // must not hold up. A later call replaces an earlier one that did not come. It may still come
+  // while the stream is being dropped.
+  virtual void NotifyWhenReady(std::function<void()> ready) = 0;
   // Ends the generation at its next round, with FinishReason::kCancelled.
   virtual void Cancel() = 0;
 };

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -32,11 +33,19 @@ class StreamChannel {
 
   // Waits for an event. Empty after the FinishedEvent.
   std::optional<StreamEvent> Next() FORETOKEN_EXCLUDES(mutex_);
+  // As GenerationStream has them.
+  std::optional<StreamEvent> TryNext() FORETOKEN_EXCLUDES(mutex_);
+  void NotifyWhenReady(std::function<void()> ready) FORETOKEN_EXCLUDES(mutex_);
   void Cancel();
   // True from Cancel on; readable without a lock, also by a model's worker threads.
   const std::atomic<bool>& cancelled() const { return cancelled_; }
 
  private:
+  // Adds an event, and takes what is to be called about it.
+  std::function<void()> Add(StreamEvent event) FORETOKEN_REQUIRES(mutex_);
+  // Takes the first event; `was_full` says whether the generation may wait for that.
+  std::optional<StreamEvent> TakeFirst(bool& was_full) FORETOKEN_REQUIRES(mutex_);
+
   const size_t capacity_;
   const std::shared_ptr<Mailbox> mailbox_;
   std::atomic<bool> cancelled_{false};
@@ -44,6 +53,7 @@ class StreamChannel {
   CondVar changed_;
   std::deque<StreamEvent> events_ FORETOKEN_GUARDED_BY(mutex_);
   bool finished_ FORETOKEN_GUARDED_BY(mutex_) = false;
+  std::function<void()> ready_ FORETOKEN_GUARDED_BY(mutex_);
 };
 
 // The reader's end of a channel.

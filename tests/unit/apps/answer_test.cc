@@ -18,6 +18,8 @@ class ScriptedStream : public GenerationStream {
     events_.pop_front();
     return event;
   }
+  std::optional<StreamEvent> TryNext() override { return Next(); }
+  void NotifyWhenReady(std::function<void()> ready) override { ready(); }
   void Cancel() override { cancelled_ = true; }
   bool cancelled() const { return cancelled_; }
 

@@ -61,6 +61,8 @@ class ScriptedStream : public GenerationStream {
     }
     return finish;
   }
+  std::optional<StreamEvent> TryNext() override { return Next(); }
+  void NotifyWhenReady(std::function<void()> ready) override { ready(); }
   void Cancel() override {
     if (!is_cancelled_.exchange(true)) ++script_.cancelled;
   }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <deque>
+#include <functional>
 
 namespace foretoken {
 namespace {
@@ -16,6 +17,8 @@ class ScriptedStream : public GenerationStream {
     events_.pop_front();
     return event;
   }
+  std::optional<StreamEvent> TryNext() override { return Next(); }
+  void NotifyWhenReady(std::function<void()> ready) override { ready(); }
   void Cancel() override {}
 
  private:

@@ -47,6 +47,51 @@ TEST_F(StreamChannelTest, DeliversInOrderAndThenNothing) {
   EXPECT_FALSE(channel->Next().has_value());
 }
 
+TEST_F(StreamChannelTest, TakesWhatIsThereAndDoesNotWait) {
+  const auto channel = NewChannel(2);
+  EXPECT_FALSE(channel->TryNext().has_value());
+  channel->Push(Text("a"));
+  channel->Push(Text("b"));
+  EXPECT_EQ(std::get<TokensEvent>(*channel->TryNext()).text, "a");
+  ExpectWoken();  // it was full
+  EXPECT_EQ(std::get<TokensEvent>(*channel->TryNext()).text, "b");
+  ExpectNotWoken();
+  EXPECT_FALSE(channel->TryNext().has_value());
+  channel->Finish({});
+  EXPECT_TRUE(std::holds_alternative<FinishedEvent>(*channel->TryNext()));
+  EXPECT_FALSE(channel->TryNext().has_value());
+}
+
+TEST_F(StreamChannelTest, CallsBackOnceForTheNextEvent) {
+  const auto channel = NewChannel(4);
+  int calls = 0;
+  const auto count = [&calls] { ++calls; };
+  channel->NotifyWhenReady(count);
+  EXPECT_EQ(calls, 0);
+  channel->Push(Text("a"));
+  EXPECT_EQ(calls, 1);
+  channel->Push(Text("b"));
+  EXPECT_EQ(calls, 1);
+  channel->NotifyWhenReady(count);  // one is there
+  EXPECT_EQ(calls, 2);
+  while (channel->TryNext()) {
+  }
+  channel->NotifyWhenReady(count);
+  channel->Finish({});
+  EXPECT_EQ(calls, 3);
+  EXPECT_TRUE(channel->TryNext().has_value());
+  channel->NotifyWhenReady(count);  // nothing will ever come
+  EXPECT_EQ(calls, 4);
+}
+
+TEST_F(StreamChannelTest, ADroppedStreamIsNotCalledBack) {
+  const auto channel = NewChannel(4);
+  int calls = 0;
+  NewChannelStream(channel)->NotifyWhenReady([&calls] { ++calls; });
+  channel->Finish({});
+  EXPECT_EQ(calls, 0);
+}
+
 TEST_F(StreamChannelTest, SaysWhenItIsFullAndTakesTheEndAllTheSame) {
   const auto channel = NewChannel(2);
   EXPECT_TRUE(channel->HasRoom());
