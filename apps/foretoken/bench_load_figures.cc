@@ -37,6 +37,35 @@ void LatencySamples::Append(const LatencySamples& other) {
   itl_ms.insert(itl_ms.end(), other.itl_ms.begin(), other.itl_ms.end());
 }
 
+namespace {
+
+// `sign`: 1 or -1.
+Forecast Combined(const Forecast& a, const Forecast& b, int sign) {
+  return {.count = a.count + sign * b.count,
+          .expected = a.expected + sign * b.expected,
+          .actual = a.actual + sign * b.actual,
+          .absolute_error = a.absolute_error + sign * b.absolute_error};
+}
+
+EngineWork Combined(const EngineWork& a, const EngineWork& b, int sign) {
+  const PhaseTimes& p = a.phases;
+  const PhaseTimes& q = b.phases;
+  return {.steps = a.steps + sign * b.steps,
+          .target_rows = a.target_rows + sign * b.target_rows,
+          .draft_rows = a.draft_rows + sign * b.draft_rows,
+          .phases = {.plan_us = p.plan_us + sign * q.plan_us,
+                     .draft_us = p.draft_us + sign * q.draft_us,
+                     .forward_us = p.forward_us + sign * q.forward_us,
+                     .judge_us = p.judge_us + sign * q.judge_us,
+                     .commit_us = p.commit_us + sign * q.commit_us,
+                     .emit_us = p.emit_us + sign * q.emit_us,
+                     .idle_us = p.idle_us + sign * q.idle_us},
+          .step_us_forecast = Combined(a.step_us_forecast, b.step_us_forecast, sign),
+          .accepted_forecast = Combined(a.accepted_forecast, b.accepted_forecast, sign)};
+}
+
+}  // namespace
+
 double EngineWork::OverheadShare() const {
   const int64_t overhead = phases.plan_us + phases.judge_us + phases.commit_us + phases.emit_us;
   const int64_t busy = overhead + phases.draft_us + phases.forward_us;
@@ -44,32 +73,11 @@ double EngineWork::OverheadShare() const {
 }
 
 EngineWork operator+(const EngineWork& a, const EngineWork& b) {
-  const PhaseTimes& p = a.phases;
-  const PhaseTimes& q = b.phases;
-  return {.steps = a.steps + b.steps,
-          .target_rows = a.target_rows + b.target_rows,
-          .draft_rows = a.draft_rows + b.draft_rows,
-          .phases = {.plan_us = p.plan_us + q.plan_us,
-                     .draft_us = p.draft_us + q.draft_us,
-                     .forward_us = p.forward_us + q.forward_us,
-                     .judge_us = p.judge_us + q.judge_us,
-                     .commit_us = p.commit_us + q.commit_us,
-                     .emit_us = p.emit_us + q.emit_us,
-                     .idle_us = p.idle_us + q.idle_us}};
+  return Combined(a, b, 1);
 }
 
 EngineWork operator-(const EngineWork& a, const EngineWork& b) {
-  const PhaseTimes& q = b.phases;
-  return a + EngineWork{.steps = -b.steps,
-                        .target_rows = -b.target_rows,
-                        .draft_rows = -b.draft_rows,
-                        .phases = {.plan_us = -q.plan_us,
-                                   .draft_us = -q.draft_us,
-                                   .forward_us = -q.forward_us,
-                                   .judge_us = -q.judge_us,
-                                   .commit_us = -q.commit_us,
-                                   .emit_us = -q.emit_us,
-                                   .idle_us = -q.idle_us}};
+  return Combined(a, b, -1);
 }
 
 EngineWork Sum(const std::vector<EngineMetrics>& engines) {
@@ -78,7 +86,9 @@ EngineWork Sum(const std::vector<EngineMetrics>& engines) {
     sum = sum + EngineWork{.steps = engine.steps,
                            .target_rows = engine.target_rows,
                            .draft_rows = engine.draft_rows,
-                           .phases = engine.phases};
+                           .phases = engine.phases,
+                           .step_us_forecast = engine.step_us_forecast,
+                           .accepted_forecast = engine.total.accepted_forecast};
   }
   return sum;
 }

@@ -27,6 +27,9 @@ struct EngineWork {
   int64_t target_rows = 0;
   int64_t draft_rows = 0;
   PhaseTimes phases;
+  // What the draft budget counted on and what came of it.
+  Forecast step_us_forecast;
+  Forecast accepted_forecast;
 
   // The share of the busy time that went into anything but the models' forwards.
   double OverheadShare() const;

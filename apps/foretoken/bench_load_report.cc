@@ -74,6 +74,13 @@ Json CheckToJson(const LoadCheck& check) {
   return json;
 }
 
+Json ForecastToJson(const Forecast& forecast, double unit) {
+  return {{"count", forecast.count},
+          {"expected", forecast.expected * unit},
+          {"actual", forecast.actual * unit},
+          {"absolute_error", forecast.absolute_error * unit}};
+}
+
 Json WorkToJson(const EngineWork& work) {
   const auto ms = [](int64_t us) { return static_cast<double>(us) / 1000; };
   const PhaseTimes& phases = work.phases;
@@ -87,7 +94,9 @@ Json WorkToJson(const EngineWork& work) {
           {"commit_ms", ms(phases.commit_us)},
           {"emit_ms", ms(phases.emit_us)},
           {"idle_ms", ms(phases.idle_us)},
-          {"overhead_share", work.OverheadShare()}};
+          {"overhead_share", work.OverheadShare()},
+          {"step_ms_forecast", ForecastToJson(work.step_us_forecast, 1e-3)},
+          {"accepted_forecast", ForecastToJson(work.accepted_forecast, 1)}};
 }
 
 Json PointToJson(const LoadReport& report, const LoadPoint& point) {

@@ -60,6 +60,7 @@ std::span<const DraftGrant> DraftBudget::Choose(std::span<const BudgetSequence> 
   plan_.accepted = 0;
   plan_.denied_us = 0;
   plan_.floored = 0;
+  plan_.us = costs_.target.empty() ? 0 : choices_.plain_us();
   const bool plain_known =
       other_rows > 0 ? !costs_.target.empty() : costs_.target.Certainty(choices_.plain_rows()) > 0;
   if (plain_known && !choices_.options().empty()) {

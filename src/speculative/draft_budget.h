@@ -66,8 +66,8 @@ class DraftBudget {
   const ForwardCostModel& target_cost() const { return costs_.target; }
   const DraftBudgetMetrics& metrics() const { return metrics_; }
   // What the step that Choose was last asked about is expected to take, drafts included; 0: not
-  // known.
-  double expected_us() const { return plan_.us; }
+  // known. What draft caches catch up with counts as spread over the rest of their answers.
+  double expected_us() const { return plan_.us > 0 ? plan_.us + choices_.prefill_us() : 0; }
   // A forward of a step without sequences to decide for: its cost is learned all the same.
   void ObserveForward(int32_t target_rows, double us) { costs_.target.Observe(target_rows, us); }
   void ObserveDraftForward(const DraftForward& forward);

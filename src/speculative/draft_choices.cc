@@ -13,6 +13,12 @@ constexpr double kUnseenDraftLeast = 0.05;
 constexpr double kUnseenDraftMost = 1.0;
 // A cache this far behind is the rule after an accepted draft, not an investment.
 constexpr int32_t kUsualCatchUp = 2;
+// Caches catch up by so many rows at a time, about.
+constexpr int32_t kCatchUpRows = 64;
+// Of what drafting with a cache is expected to gain over the rest of an answer, about this much
+// less comes true: rounds are missed while caches catch up, other sources take some, answers end
+// early.
+constexpr double kPayback = 2;
 // What is gained once all draft is worth an investment that pays off within this many tokens.
 constexpr int32_t kSettledTokens = 1000;
 
@@ -129,11 +135,11 @@ void DraftChoices::PriceCatchUp(const ForwardCosts& forward_costs) {
   for (size_t m = 0; m < catch_ups_.size(); ++m) {
     CatchUp& catch_up = catch_ups_[m];
     if (catch_up.rows == 0) continue;
-    // All in one forward, the dearest case.
+    const int32_t rows = std::min(catch_up.rows, kCatchUpRows);
     const ForwardCost without = forward_costs.Draft(m, catch_up.users);
-    const ForwardCost with = forward_costs.Draft(m, catch_up.users + catch_up.rows);
-    catch_up.us_per_row = std::max(with.us - without.us, 0.0) / catch_up.rows;
-    catch_up.most_us_per_row = std::max(with.most_us - without.us, 0.0) / catch_up.rows;
+    const ForwardCost with = forward_costs.Draft(m, catch_up.users + rows);
+    catch_up.us_per_row = std::max(with.us - without.us, 0.0) / rows;
+    catch_up.most_us_per_row = std::max(with.most_us - without.us, 0.0) / rows;
   }
   settled_options_ = options_;
   for (size_t o = 0; o < options_.size(); ++o) {
@@ -147,7 +153,7 @@ void DraftChoices::PriceCatchUp(const ForwardCosts& forward_costs) {
     for (const float survival : option.survival) tokens += survival;
     const auto share = [tokens](int32_t of) { return std::min(1.0, tokens / std::max(of, 1)); };
     const double usual_us = catch_up.us_per_row * std::min(offer.catch_up_tokens, kUsualCatchUp);
-    option.catch_up_us = std::max(us * share(sequence.remaining_tokens), usual_us);
+    option.catch_up_us = std::max(kPayback * us * share(sequence.remaining_tokens), usual_us);
     option.catch_up_most_us = catch_up.most_us_per_row * offer.catch_up_tokens;
     DraftOption& settled = settled_options_[o];
     settled.catch_up_us = std::min(
@@ -181,19 +187,20 @@ void DraftChoices::PriceRows(const ForwardCosts& forward_costs, int32_t other_ro
   positions = std::clamp(positions, 0, std::max(max_rows - step_rows_, 0));
   target_table_.resize(static_cast<size_t>(positions) + 1);
   forward_costs.target.Predict(plain_rows_, target_table_);
+  prefill_us_ = 0;
   if (other_rows == 0) return;
   // The prefill is done anyhow: decoding is worth what it is without it, and a draft's rows cost
   // what they add to the step. Not less than without the prefill: what looks like that is noise,
   // and a draft cache would be filled for this step alone.
   prefill_table_.resize(target_table_.size());
   forward_costs.target.Predict(step_rows_, prefill_table_);
-  const double prefill_us = prefill_table_[0].us - target_table_[0].us;
+  prefill_us_ = prefill_table_[0].us - target_table_[0].us;
   for (size_t x = 0; x < target_table_.size(); ++x) {
     ForwardCost& cost = target_table_[x];
     const ForwardCost& with = prefill_table_[x];
-    cost.us = std::max(cost.us, with.us - prefill_us);
-    cost.least_us = std::max(cost.least_us, with.least_us - prefill_us);
-    cost.most_us = std::max(cost.most_us, with.most_us - prefill_us);
+    cost.us = std::max(cost.us, with.us - prefill_us_);
+    cost.least_us = std::max(cost.least_us, with.least_us - prefill_us_);
+    cost.most_us = std::max(cost.most_us, with.most_us - prefill_us_);
   }
 }
 

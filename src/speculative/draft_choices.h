@@ -100,6 +100,8 @@ class DraftChoices {
   // What plain_rows() and the forced drafts take, and the tokens that brings.
   double plain_us() const { return plain_us_; }
   double plain_tokens() const { return plain_tokens_; }
+  // What the other rows add to that.
+  double prefill_us() const { return prefill_us_; }
 
  private:
   struct CatchUp {
@@ -122,6 +124,7 @@ class DraftChoices {
   int32_t step_rows_ = 0;
   double plain_us_ = 0;
   double plain_tokens_ = 0;
+  double prefill_us_ = 0;
   StepCosts costs_;
   std::vector<CatchUp> catch_ups_;  // by draft model
   std::vector<ForwardCost> target_table_;

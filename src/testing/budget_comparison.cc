@@ -78,6 +78,7 @@ std::vector<SimulatedWorkload> StandardWorkloads() {
       {"temps",
        {ModelSource(RateOfBand)},
        [](uint64_t request) { return static_cast<TemperatureBand>(request % kTemperatureBands); }},
+      {"short", {ConstantSource(0.8, 0.8)}, {}, 96, 78},
   };
 }
 
@@ -94,6 +95,8 @@ SimulationOptions BudgetCell::Options() const {
   options.draft_cost = draft_cost;
   options.sources = workload.sources;
   options.band = workload.band;
+  options.prompt_tokens = workload.prompt_tokens;
+  options.most_length = workload.most_length;
   options.sequences = sequences;
   options.max_tokens = kMaxTokens;
   return options;

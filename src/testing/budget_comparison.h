@@ -15,11 +15,14 @@ struct SimulatedWorkload {
   std::string name;
   std::vector<SimulatedSource> sources;
   std::function<TemperatureBand(uint64_t request)> band;
+  int32_t prompt_tokens = 32;
+  int32_t most_length = 400;  // of an answer, in tokens
 };
 
 // A draft model accepted at a constant rate (c.3, c.6, c.8, c.95), at one that is the request's
 // (mix), that changes within it (burst) or goes with its temperature (temps); drafts from seen text
-// (suffix); and those beside a draft model (both).
+// (suffix); those beside a draft model (both); and short answers to longer prompts (short), for
+// which a draft model's cache must be filled first.
 std::vector<SimulatedWorkload> StandardWorkloads();
 
 // A draft model of a rate, and of another one in phase 1.

@@ -55,7 +55,9 @@ double BudgetSimulator::Uniform(uint64_t a, uint64_t b, uint64_t c) const {
 
 void BudgetSimulator::Admit(Request& request) {
   request.id = next_request_++;
-  request.length = 50 + static_cast<int32_t>(350 * Uniform(request.id, 1, 0));
+  request.length =
+      options_.least_length + static_cast<int32_t>((options_.most_length - options_.least_length) *
+                                                   Uniform(request.id, 1, 0));
   // The first ones are somewhere in their answers already, so that they do not end together.
   if (request.id < requests_.size()) {
     request.length =

@@ -45,6 +45,8 @@ struct SimulationOptions {
   int32_t max_tokens = 8;
   int32_t max_rows = 512;
   int32_t prompt_tokens = 32;
+  int32_t least_length = 50;  // of an answer, in tokens
+  int32_t most_length = 400;
   bool catch_up = true;    // draft caches fall behind, and behind the prompt to begin with
   int32_t idle_steps = 0;  // a request follows the one before it after up to so many steps
   double noise = 0.1;      // times are off by up to this share ...
