@@ -44,7 +44,7 @@ class Conversation {
   Conversation(TenantRuntime& tenant, const ChatFlags& flags, LineReader& reader,
                InterruptWatcher& watcher)
       : tenant_(tenant),
-        options_(MakeGenerateOptions(flags.generation, tenant.recommended_sampling())),
+        options_(MakeGenerateOptions(flags.generation, tenant.target_info().recommended_sampling)),
         reader_(reader),
         watcher_(watcher),
         show_(flags.show) {

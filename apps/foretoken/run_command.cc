@@ -50,7 +50,8 @@ Result<Session> OpenSession(const RunFlags& flags) {
   FORETOKEN_ASSIGN_OR_RETURN(TenantConfig config, MakeTenantConfig(flags.generation, "run"));
   FORETOKEN_ASSIGN_OR_RETURN(session.manager, RuntimeManager::Create());
   FORETOKEN_ASSIGN_OR_RETURN(session.tenant, session.manager->AddTenant(std::move(config)));
-  session.options = MakeGenerateOptions(flags.generation, session.tenant->recommended_sampling());
+  session.options =
+      MakeGenerateOptions(flags.generation, session.tenant->target_info().recommended_sampling);
   if (flags.logprobs >= 0) session.options.logprobs = flags.logprobs;
   return session;
 }

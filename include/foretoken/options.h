@@ -61,6 +61,8 @@ struct SpeculativeConfig {
   std::vector<DraftSourceKind> sources = {DraftSourceKind::kPrediction, DraftSourceKind::kSuffix,
                                           DraftSourceKind::kDraftModel};
   VerifyRule rule = VerifyRule::kCoupled;
+
+  friend bool operator==(const SpeculativeConfig&, const SpeculativeConfig&) = default;
 };
 
 struct GenerateOptions {
@@ -113,6 +115,8 @@ struct ModelConfig {
   int32_t kv_cache_tokens = 0;
   CpuKernels kernels = CpuKernels::kInvariant;
   CacheType cache_type = CacheType::kF16;
+
+  friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };
 
 // A LoRA adapter of a tenant, over the target's shared weights.
@@ -120,6 +124,8 @@ struct AdapterConfig {
   std::string id;     // what GenerateOptions::adapter names
   std::string path;   // a GGUF adapter file made for the target's architecture
   float scale = 1.0;  // finite; the strength of its change
+
+  friend bool operator==(const AdapterConfig&, const AdapterConfig&) = default;
 };
 
 struct TenantConfig {
@@ -139,6 +145,8 @@ struct TenantConfig {
   // Where that index is loaded from when the tenant is added and saved when it is removed; empty:
   // it is not kept. No two tenants may have the same; links to it are followed.
   std::string suffix_store_path;
+
+  friend bool operator==(const TenantConfig&, const TenantConfig&) = default;
 };
 
 struct RuntimeOptions {

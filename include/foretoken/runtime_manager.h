@@ -1,6 +1,7 @@
 #ifndef FORETOKEN_RUNTIME_MANAGER_H_
 #define FORETOKEN_RUNTIME_MANAGER_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -15,6 +16,30 @@ namespace foretoken {
 
 class ModelLoader;
 
+// How a model's text becomes tokens and back.
+// Any thread may call it. Owned by its TenantRuntime.
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+  // The tokens of a prompt as the model gets them. INVALID_ARGUMENT for tokens outside the
+  // vocabulary; FAILED_PRECONDITION for messages where the model has no chat template.
+  virtual Result<std::vector<TokenId>> Tokenize(const PromptContent& prompt) const = 0;
+  // What a token of an answer adds to its text, maybe a part of a character; empty for control
+  // tokens and for numbers outside the vocabulary.
+  virtual std::string TokenBytes(TokenId token) const = 0;
+  // Its own name, control tokens included; empty for numbers outside the vocabulary.
+  virtual std::string TokenText(TokenId token) const = 0;
+};
+
+// What a tenant's target is and can.
+struct TargetInfo {
+  int32_t context_tokens = 0;   // of one request, prompt and answer
+  int32_t cache_tokens = 0;     // of all requests together
+  int32_t vocabulary_size = 0;  // padding included
+  // The sampling settings the file recommends, over the defaults.
+  SamplingOptions recommended_sampling;
+};
+
 // A tenant: its models, its policy and its state. Weights are shared with every tenant that names
 // the same file; nothing else is.
 // Any thread may call it. It must not outlive its RuntimeManager.
@@ -24,13 +49,15 @@ class TenantRuntime {
 
   virtual const TenantConfig& config() const = 0;
   // What is configured; null without a draft model. Configured does not mean ready.
-  virtual const ModelConfig* draft_model_config() const = 0;
+  const ModelConfig* draft_model_config() const {
+    return config().draft_model ? &*config().draft_model : nullptr;
+  }
   // OK when a draft model is configured and can run, otherwise the reason why not: then the sources
   // that need no model go on, or plain decoding does.
   virtual Status draft_ready() const = 0;
 
-  // The sampling settings the target's file recommends, over the defaults.
-  virtual SamplingOptions recommended_sampling() const = 0;
+  virtual const TargetInfo& target_info() const = 0;
+  virtual const Tokenizer& tokenizer() const = 0;
 
   // What the tenant's requests did and got since it was added.
   virtual TenantMetrics Metrics() const = 0;

@@ -25,18 +25,40 @@ bool Names(const SpeculativeConfig& config, DraftSourceKind kind) {
          std::find(config.sources.begin(), config.sources.end(), kind) != config.sources.end();
 }
 
+TargetInfo InfoOf(const Engine& engine) {
+  const BackendDescription& target = engine.target_description();
+  TargetInfo info;
+  info.context_tokens = target.context_tokens;
+  info.cache_tokens = target.cache_tokens;
+  info.vocabulary_size = target.vocabulary_size;
+  info.recommended_sampling = engine.target().RecommendedSampling(SamplingOptions());
+  return info;
+}
+
+bool IsIn(const Vocabulary& vocabulary, TokenId token) {
+  return token >= 0 && token < vocabulary.size();
+}
+
 }  // namespace
 
+Result<std::vector<TokenId>> SharedTargetTenant::TargetTokenizer::Tokenize(
+    const PromptContent& prompt) const {
+  return TokenizePrompt(target_, prompt);
+}
+
+std::string SharedTargetTenant::TargetTokenizer::TokenBytes(TokenId token) const {
+  return IsIn(target_.vocabulary(), token) ? target_.vocabulary().Piece(token) : std::string();
+}
+
+std::string SharedTargetTenant::TargetTokenizer::TokenText(TokenId token) const {
+  return IsIn(target_.vocabulary(), token) ? target_.vocabulary().TokenText(token) : std::string();
+}
+
 SharedTargetTenant::SharedTargetTenant(TenantConfig config, TenantParts parts)
-    : config_(std::move(config)), parts_(std::move(parts)) {}
-
-const ModelConfig* SharedTargetTenant::draft_model_config() const {
-  return config_.draft_model ? &*config_.draft_model : nullptr;
-}
-
-SamplingOptions SharedTargetTenant::recommended_sampling() const {
-  return parts_.engine->target().RecommendedSampling(SamplingOptions());
-}
+    : config_(std::move(config)),
+      parts_(std::move(parts)),
+      tokenizer_(parts_.engine->target()),
+      target_info_(InfoOf(*parts_.engine)) {}
 
 TenantMetrics SharedTargetTenant::Metrics() const {
   return parts_.engine->MetricsOf(parts_.state->key);

@@ -28,9 +28,9 @@ class SharedTargetTenant : public TenantRuntime {
   SharedTargetTenant(TenantConfig config, TenantParts parts);
 
   const TenantConfig& config() const override { return config_; }
-  const ModelConfig* draft_model_config() const override;
   Status draft_ready() const override { return parts_.draft_status; }
-  SamplingOptions recommended_sampling() const override;
+  const TargetInfo& target_info() const override { return target_info_; }
+  const Tokenizer& tokenizer() const override { return tokenizer_; }
   TenantMetrics Metrics() const override;
   Result<std::unique_ptr<GenerationStream>> GenerateStream(GenerateRequest request) override;
   Status AddPublicPrefix(const PromptContent& prompt) override;
@@ -45,8 +45,21 @@ class SharedTargetTenant : public TenantRuntime {
   Result<EngineRequest> MakeEngineRequest(GenerateRequest request) const;
   Result<std::shared_ptr<StreamChannel>> Submit(EngineRequest request) FORETOKEN_EXCLUDES(mutex_);
 
+  class TargetTokenizer : public Tokenizer {
+   public:
+    explicit TargetTokenizer(const LoadedModel& target) : target_(target) {}
+    Result<std::vector<TokenId>> Tokenize(const PromptContent& prompt) const override;
+    std::string TokenBytes(TokenId token) const override;
+    std::string TokenText(TokenId token) const override;
+
+   private:
+    const LoadedModel& target_;
+  };
+
   const TenantConfig config_;
   const TenantParts parts_;
+  const TargetTokenizer tokenizer_;
+  const TargetInfo target_info_;
 
   Mutex mutex_;
   bool closed_ FORETOKEN_GUARDED_BY(mutex_) = false;

@@ -80,9 +80,9 @@ class FakeTenant : public TenantRuntime {
  public:
   explicit FakeTenant(Script& script) : script_(script) {}
   const TenantConfig& config() const override { return config_; }
-  const ModelConfig* draft_model_config() const override { return nullptr; }
   Status draft_ready() const override { return OkStatus(); }
-  SamplingOptions recommended_sampling() const override { return {}; }
+  const TargetInfo& target_info() const override { return info_; }
+  const Tokenizer& tokenizer() const override { return tokenizer_; }
   TenantMetrics Metrics() const override { return {}; }
   Status AddPublicPrefix(const PromptContent&) override { return OkStatus(); }
   Result<std::unique_ptr<GenerationStream>> GenerateStream(GenerateRequest request) override {
@@ -94,8 +94,18 @@ class FakeTenant : public TenantRuntime {
   }
 
  private:
+  class NoTokenizer : public Tokenizer {
+    Result<std::vector<TokenId>> Tokenize(const PromptContent&) const override {
+      return UnimplementedError("not here");
+    }
+    std::string TokenBytes(TokenId) const override { return {}; }
+    std::string TokenText(TokenId) const override { return {}; }
+  };
+
   Script& script_;
   TenantConfig config_;
+  TargetInfo info_;
+  NoTokenizer tokenizer_;
 };
 
 std::vector<GenerateRequest> Requests(TokenId count) {

@@ -50,6 +50,29 @@ TEST(TenantRuntimeTest, ADraftThatIsNotReadyMeansPlainTextAndAWarning) {
   EXPECT_TRUE(alien->Generate(request)->finish.warnings.empty());
 }
 
+TEST(TenantRuntimeTest, ItsTokenizerIsTheTargets) {
+  FakeRuntime runtime({}, {{"target", {}}});
+  const auto tenant = runtime.manager->AddTenant(FakeTenant("a", "target")).value();
+  EXPECT_GT(tenant->target_info().context_tokens, 0);
+  const auto tokens = tenant->tokenizer().Tokenize(FakeRequest().prompt);
+  ASSERT_TRUE(tokens.ok());
+  const auto by_text = tenant->Generate(FakeRequest());
+  GenerateRequest request = FakeRequest();
+  request.prompt = *tokens;
+  const auto by_tokens = tenant->Generate(request);
+  ASSERT_TRUE(by_text.ok() && by_tokens.ok());
+  EXPECT_EQ(by_tokens->text, by_text->text);
+  EXPECT_EQ(tenant->tokenizer().TokenBytes(4), "ab");    // the fake vocabulary's
+  EXPECT_EQ(tenant->tokenizer().TokenBytes(3), "\xA9");  // half a character
+  EXPECT_EQ(tenant->tokenizer().TokenBytes(0), "");      // the end of text
+  EXPECT_FALSE(tenant->tokenizer().TokenText(0).empty());
+  const int32_t size = tenant->target_info().vocabulary_size;
+  EXPECT_EQ(tenant->tokenizer().TokenBytes(-1), "");
+  EXPECT_EQ(tenant->tokenizer().TokenText(size), "");
+  EXPECT_EQ(tenant->tokenizer().Tokenize(std::vector<TokenId>{size}).status().code(),
+            StatusCode::kInvalidArgument);
+}
+
 TEST(TenantRuntimeTest, TheRequestsPolicyWinsOverTheTenants) {
   FakeRuntime runtime({}, {{"target", {}}, {"draft", {}}});
   const auto tenant = runtime.manager->AddTenant(FakeTenant("a", "target", "draft")).value();
