@@ -28,10 +28,10 @@ ChannelExchange::~ChannelExchange() {
 }
 
 void ChannelExchange::OnDisconnect(std::function<void()> callback) {
-  if (disconnected_) {
-    callback();
-  } else {
+  if (!disconnected_) {
     on_disconnect_ = std::move(callback);
+  } else if (callback) {
+    callback();
   }
 }
 

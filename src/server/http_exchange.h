@@ -60,6 +60,7 @@ class HttpExchange {
   // tried then, so an answer that is ready reaches such a client.
   virtual bool disconnected() const = 0;
   // Calls `callback` once when that happens, at once if it has; never after the handler returned.
+  // A later one replaces it; an empty one takes it back.
   // A peer that sends much ahead of its answer is noticed by the next write only.
   virtual void OnDisconnect(std::function<void()> callback) = 0;
   virtual asio::any_io_executor executor() = 0;

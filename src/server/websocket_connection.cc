@@ -170,10 +170,10 @@ void WebSocketConnection::SetCloseCode(uint16_t code, std::string reason) {
 }
 
 void WebSocketConnection::OnClose(std::function<void()> callback) {
-  if (closed_) {
-    callback();
-  } else {
+  if (!closed_) {
     on_close_ = std::move(callback);
+  } else if (callback) {
+    callback();
   }
 }
 

@@ -1,5 +1,5 @@
-#ifndef FORETOKEN_TESTS_UNIT_SERVER_HTTP_TEST_SERVER_H_
-#define FORETOKEN_TESTS_UNIT_SERVER_HTTP_TEST_SERVER_H_
+#ifndef FORETOKEN_UNIT_SERVER_HTTP_TEST_SERVER_H_
+#define FORETOKEN_UNIT_SERVER_HTTP_TEST_SERVER_H_
 
 #include <gtest/gtest.h>
 
@@ -74,4 +74,4 @@ inline asio::awaitable<void> Echo(HttpExchange& exchange) {
 
 }  // namespace foretoken
 
-#endif  // FORETOKEN_TESTS_UNIT_SERVER_HTTP_TEST_SERVER_H_
+#endif  // FORETOKEN_UNIT_SERVER_HTTP_TEST_SERVER_H_

@@ -1,5 +1,5 @@
-#ifndef FORETOKEN_TESTS_UNIT_SERVER_RAW_HTTP_CLIENT_H_
-#define FORETOKEN_TESTS_UNIT_SERVER_RAW_HTTP_CLIENT_H_
+#ifndef FORETOKEN_UNIT_SERVER_RAW_HTTP_CLIENT_H_
+#define FORETOKEN_UNIT_SERVER_RAW_HTTP_CLIENT_H_
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -153,4 +153,4 @@ class RawHttpClient {
 
 }  // namespace foretoken
 
-#endif  // FORETOKEN_TESTS_UNIT_SERVER_RAW_HTTP_CLIENT_H_
+#endif  // FORETOKEN_UNIT_SERVER_RAW_HTTP_CLIENT_H_
