@@ -58,7 +58,7 @@ QuotaLevels TenantQuota::Levels() {
   QuotaLevels levels;
   if (limits_.requests_per_minute > 0) {
     levels.requests = {limits_.requests_per_minute,
-                       std::max<int64_t>(0, limits_.requests_per_minute - requests_.Used(now_ms)),
+                       std::max<int64_t>(0, limits_.requests_per_minute - UsedRequests(now_ms)),
                        requests_.TimeOfAtMost(0, now_ms) - now_ms};
   }
   if (limits_.tokens_per_minute > 0) {
@@ -102,13 +102,16 @@ int64_t TenantQuota::NowWithGrants() {
   const int64_t now_ms = Now();
   // Here and not when their owners ask: nobody waits for one before it that fits already.
   while (!waiting_.empty() && LimitAgainst(waiting_.front().tokens, now_ms).empty()) {
-    requests_.Add(1, now_ms);
     reserved_tokens_ += waiting_.front().tokens;
     ++running_;
     waiting_.front().granted = true;
     granted_.splice(granted_.end(), waiting_, waiting_.begin());
   }
   return now_ms;
+}
+
+int64_t TenantQuota::UsedRequests(int64_t now_ms) {
+  return requests_.Used(now_ms) + static_cast<int64_t>(granted_.size());
 }
 
 std::pair<int64_t, std::string_view> TenantQuota::FreeTokens(int64_t now_ms) {
@@ -127,7 +130,7 @@ std::string_view TenantQuota::LimitAgainst(int64_t tokens, int64_t now_ms) {
   if (limits_.concurrent_requests > 0 && running_ >= limits_.concurrent_requests) {
     return kConcurrentRequests;
   }
-  if (limits_.requests_per_minute > 0 && requests_.Used(now_ms) >= limits_.requests_per_minute) {
+  if (limits_.requests_per_minute > 0 && UsedRequests(now_ms) >= limits_.requests_per_minute) {
     return kRequestsPerMinute;
   }
   const auto [free, limit] = FreeTokens(now_ms);
@@ -230,6 +233,7 @@ Result<QuotaReservation> QuotaTicket::TryReserve() {
   const int64_t tokens = place_->tokens;
   if (place_->granted) {
     quota.granted_.erase(place_);
+    quota.requests_.Add(1, now_ms);
     quota_ = nullptr;
     return QuotaReservation(&quota, tokens);
   }
@@ -263,6 +267,7 @@ int64_t QuotaTicket::RetryAfterMs() {
   const QuotaLimits& limits = quota.limits_;
   int64_t time_ms = now_ms;
   if (limits.requests_per_minute > 0) {
+    requests += static_cast<int64_t>(quota.granted_.size());
     const int64_t others = std::max<int64_t>(0, limits.requests_per_minute - requests);
     time_ms = std::max(time_ms, quota.requests_.TimeOfAtMost(others, now_ms));
   }

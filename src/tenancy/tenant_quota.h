@@ -90,6 +90,8 @@ class TenantQuota {
   std::string_view LimitAgainst(int64_t tokens, int64_t now_ms) FORETOKEN_REQUIRES(mutex_);
   // The same for a request alone, with nothing used.
   std::string_view LimitBelow(int64_t tokens) const FORETOKEN_REQUIRES(mutex_);
+  // Of the last minute; those that are granted begin when they are fetched, and count already.
+  int64_t UsedRequests(int64_t now_ms) FORETOKEN_REQUIRES(mutex_);
   // How many tokens may be reserved now, and the limit that sets it.
   std::pair<int64_t, std::string_view> FreeTokens(int64_t now_ms) FORETOKEN_REQUIRES(mutex_);
   int64_t ValueOf(std::string_view limit) const FORETOKEN_REQUIRES(mutex_);
