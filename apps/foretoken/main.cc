@@ -13,10 +13,13 @@
 #include "console.h"
 #include "exit_code.h"
 #include "inspect_command.h"
+#include "key_command.h"
 #include "models_command.h"
 #include "pull_command.h"
 #include "quantize_command.h"
 #include "run_command.h"
+#include "tenant_command.h"
+#include "usage_command.h"
 
 namespace foretoken {
 namespace {
@@ -48,6 +51,9 @@ int Main(int argc, char** argv) {
   AddModelsCommand(app, exit_code);
   AddInspectCommand(app, exit_code);
   AddQuantizeCommand(app, exit_code);
+  AddTenantCommand(app, exit_code);
+  AddKeyCommand(app, exit_code);
+  AddUsageCommand(app, exit_code);
   CLI::App* bench = app.add_subcommand("bench", "Measure this machine");
   bench->require_subcommand(1);
   AddBenchDecodeCommand(*bench, exit_code);

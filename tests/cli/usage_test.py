@@ -32,7 +32,7 @@ def test_version_and_help_are_answers():
     overview = run("--help")
     assert overview.returncode == 0
     for word in (b"run", b"chat", b"bench", b"pull", b"models", b"inspect", b"quantize",
-                 b"130 interrupted"):
+                 b"tenant", b"key", b"usage", b"130 interrupted"):
         assert word in overview.stdout, explain(overview)
     for command in (("run",), ("chat",), ("bench", "decode")):
         page = run(*command, "--help")
