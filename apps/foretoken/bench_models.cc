@@ -17,7 +17,7 @@ Result<std::shared_ptr<LoadedModel>> ModelTable::Load(const ModelConfig& config)
 Result<std::vector<TokenId>> PromptTokens(const LoadedModel& model, const std::string& text,
                                           bool raw) {
   if (raw) return TokenizePrompt(model, text);
-  return TokenizePrompt(model, std::vector<ChatMessage>{{"user", text}});
+  return TokenizePrompt(model, ChatPrompt{.messages = {{"user", text}}});
 }
 
 }  // namespace foretoken

@@ -126,7 +126,7 @@ Result<std::unique_ptr<GenerationStream>> Conversation::Start(const std::string&
   if (std::exchange(context_full_, false)) forgotten = history_.DropOldestHalf();
   while (true) {
     GenerateRequest request;
-    request.prompt = history_.Ask(user);
+    request.prompt = ChatPrompt{history_.Ask(user)};
     request.options = options_;
     auto stream = tenant_.GenerateStream(std::move(request));
     // The options were checked: what is wrong with the request is its length.

@@ -63,10 +63,10 @@ GenerateRequest MakeRequest(const RunFlags& flags, const Session& session, std::
     request.prompt = std::move(text);
     return request;
   }
-  std::vector<ChatMessage> messages;
-  if (!flags.system.empty()) messages.push_back({"system", flags.system});
-  messages.push_back({"user", std::move(text)});
-  request.prompt = std::move(messages);
+  ChatPrompt chat;
+  if (!flags.system.empty()) chat.messages.push_back({"system", flags.system});
+  chat.messages.push_back({"user", std::move(text)});
+  request.prompt = std::move(chat);
   return request;
 }
 

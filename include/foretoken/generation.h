@@ -17,13 +17,37 @@
 
 namespace foretoken {
 
+// A tool that the model may call.
+struct ToolDefinition {
+  std::string name;
+  std::string description;  // may be empty
+  std::string parameters;   // a JSON Schema of the arguments, as text; empty: it takes none
+};
+
+// The assistant's call of a tool.
+struct ToolCall {
+  std::string id;  // what the tool's message answers to
+  std::string name;
+  std::string arguments;  // a JSON object, as text
+};
+
 struct ChatMessage {
-  std::string role;  // "system", "user" or "assistant"
+  std::string role;  // "system", "developer", "user", "assistant" or "tool"
   std::string content;
+  std::vector<ToolCall> tool_calls;  // of an assistant's message
+  std::string tool_call_id;          // of a tool's message: the call that it answers
+  std::string name;                  // of a tool's message: the tool; may be empty
+};
+
+// Text in it never becomes a control token of the model, whatever it looks like.
+struct ChatPrompt {
+  std::vector<ChatMessage> messages;
+  std::vector<ToolDefinition> tools;
+  bool parallel_tool_calls = true;  // whether one answer may hold several calls
 };
 
 // Text as it is, tokens as they are, or messages laid out by the model's chat template.
-using PromptContent = std::variant<std::string, std::vector<TokenId>, std::vector<ChatMessage>>;
+using PromptContent = std::variant<std::string, std::vector<TokenId>, ChatPrompt>;
 
 struct GenerateRequest {
   PromptContent prompt;

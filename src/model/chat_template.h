@@ -2,11 +2,13 @@
 #define FORETOKEN_MODEL_CHAT_TEMPLATE_H_
 
 #include <memory>
-#include <span>
 #include <string>
 
 #include "foretoken/generation.h"
 #include "foretoken/status.h"
+#include "model/control_texts.h"
+#include "model/loaded_model.h"
+#include "model/reply_parser.h"
 
 namespace foretoken {
 
@@ -21,8 +23,15 @@ class ChatTemplate {
   ChatTemplate& operator=(ChatTemplate&&) noexcept;
   ~ChatTemplate();
 
-  // The prompt up to where the assistant speaks. INVALID_ARGUMENT without a message.
-  Result<std::string> Render(std::span<const ChatMessage> messages) const;
+  // The prompt up to where the assistant speaks. INVALID_ARGUMENT without a message, for tools
+  // where the template has no place for them, and for a tool's parameters that are no JSON object.
+  // Arguments of a call that are a JSON object get to the template as one; others as text.
+  Result<std::string> Render(const ChatPrompt& prompt, const ChatTextFilter& filter) const;
+
+  // Reads the answer to such a prompt. UNIMPLEMENTED when calls of tools are marked by control
+  // tokens, which are no text, or in a way that the template does not show.
+  Result<std::unique_ptr<ReplyParser>> NewReplyParser(const ChatPrompt& prompt,
+                                                      const ControlTexts& control_texts) const;
 
  private:
   struct Parsed;

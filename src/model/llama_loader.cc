@@ -48,9 +48,15 @@ class LlamaModel : public LoadedModel {
 
   const Vocabulary& vocabulary() const override { return vocabulary_; }
 
-  Result<std::string> RenderChat(std::span<const ChatMessage> messages) const override {
+  Result<std::string> RenderChat(const ChatPrompt& prompt,
+                                 const ChatTextFilter& filter) const override {
     if (!chat_template_) return chat_template_error_;
-    return chat_template_->Render(messages);
+    return chat_template_->Render(prompt, filter);
+  }
+
+  Result<std::unique_ptr<ReplyParser>> NewReplyParser(const ChatPrompt& prompt) const override {
+    if (!chat_template_) return chat_template_error_;
+    return chat_template_->NewReplyParser(prompt, vocabulary_.control_texts());
   }
 
   Result<std::unique_ptr<ModelBackend>> NewBackend(const BackendOptions& options) override {

@@ -7,6 +7,22 @@
 #include <fmt/format.h>
 
 namespace foretoken {
+namespace {
+
+ControlTexts ReadControlTexts(const llama_vocab* vocab) {
+  std::vector<std::string> texts;
+  for (llama_token token = 0; token < llama_vocab_n_tokens(vocab); ++token) {
+    const auto attributes = static_cast<unsigned>(llama_vocab_get_attr(vocab, token));
+    if ((attributes & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN)) == 0) continue;
+    if (const char* text = llama_vocab_get_text(vocab, token)) texts.emplace_back(text);
+  }
+  return ControlTexts(texts);
+}
+
+}  // namespace
+
+LlamaVocabulary::LlamaVocabulary(const llama_vocab* vocab)
+    : vocab_(vocab), control_texts_(ReadControlTexts(vocab)) {}
 
 Result<std::vector<TokenId>> LlamaVocabulary::Tokenize(std::string_view text, bool add_special,
                                                        bool parse_special) const {

@@ -16,7 +16,7 @@ namespace foretoken {
 // A llama.cpp model's tokens. Immutable; any thread may call it. The model must outlive it.
 class LlamaVocabulary : public Vocabulary {
  public:
-  explicit LlamaVocabulary(const llama_vocab* vocab) : vocab_(vocab) {}
+  explicit LlamaVocabulary(const llama_vocab* vocab);
 
   int32_t size() const override { return llama_vocab_n_tokens(vocab_); }
   Result<std::vector<TokenId>> Tokenize(std::string_view text, bool add_special,
@@ -25,9 +25,11 @@ class LlamaVocabulary : public Vocabulary {
   std::string TokenText(TokenId token) const override;
   bool IsEndOfGeneration(TokenId token) const override;
   std::optional<TokenId> begin_of_text() const override;
+  const ControlTexts& control_texts() const override { return control_texts_; }
 
  private:
   const llama_vocab* vocab_;
+  ControlTexts control_texts_;
 };
 
 }  // namespace foretoken

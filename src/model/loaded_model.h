@@ -2,18 +2,23 @@
 #define FORETOKEN_MODEL_LOADED_MODEL_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
-#include <span>
 #include <string>
+#include <string_view>
 
 #include "foretoken/generation.h"
 #include "foretoken/options.h"
 #include "foretoken/status.h"
 #include "model/backend_options.h"
 #include "model/model_backend.h"
+#include "model/reply_parser.h"
 #include "model/vocabulary.h"
 
 namespace foretoken {
+
+// Changes a text of a chat before the template sees it; null: none does.
+using ChatTextFilter = std::function<std::string(std::string_view)>;
 
 // The weights and the vocabulary of one model file, in memory once for everyone who names it.
 // Immutable; any thread may call it. It must outlive its back ends.
@@ -22,9 +27,14 @@ class LoadedModel {
   virtual ~LoadedModel() = default;
 
   virtual const Vocabulary& vocabulary() const = 0;
-  // Lays messages out by the model's chat template, up to where the assistant speaks.
-  // FAILED_PRECONDITION when the model has none.
-  virtual Result<std::string> RenderChat(std::span<const ChatMessage> messages) const = 0;
+  // Lays messages and tools out by the model's chat template, up to where the assistant speaks;
+  // every text in them goes through `filter` first. FAILED_PRECONDITION when the model has none, or
+  // has no place for tools in it.
+  virtual Result<std::string> RenderChat(const ChatPrompt& prompt,
+                                         const ChatTextFilter& filter) const = 0;
+  // Reads what the model answers to such a prompt. Besides those errors, UNIMPLEMENTED for a
+  // template whose form of a call of a tool cannot be read.
+  virtual Result<std::unique_ptr<ReplyParser>> NewReplyParser(const ChatPrompt& prompt) const = 0;
   // A KV cache and compute buffers of its own over the shared weights.
   virtual Result<std::unique_ptr<ModelBackend>> NewBackend(const BackendOptions& options) = 0;
   // Reads a LoRA adapter made for this model; its back ends run with it after UseAdapter. The

@@ -9,6 +9,7 @@
 
 #include "foretoken/options.h"
 #include "foretoken/status.h"
+#include "model/control_texts.h"
 
 namespace foretoken {
 
@@ -34,6 +35,8 @@ class Vocabulary {
   // End of text, end of turn and their like.
   virtual bool IsEndOfGeneration(TokenId token) const = 0;
   virtual std::optional<TokenId> begin_of_text() const = 0;
+  // What Tokenize makes control tokens of with `parse_special`, and of nothing without.
+  virtual const ControlTexts& control_texts() const = 0;
 };
 
 // OK when a draft of `draft` may be fed to `target` token by token: the same texts and the same

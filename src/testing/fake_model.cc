@@ -34,17 +34,27 @@ float HashLogit(uint64_t seed, uint64_t context, TokenId token) {
 
 class FakeVocabulary : public Vocabulary {
  public:
-  FakeVocabulary(int32_t size, std::string tag) : size_(size), tag_(std::move(tag)) {}
+  explicit FakeVocabulary(const FakeModelOptions& options)
+      : size_(options.vocabulary_size),
+        tag_(options.vocabulary_tag),
+        control_texts_({options.control_text}) {}
 
   int32_t size() const override { return size_; }
 
   // A byte a token: enough to make a prompt of any text. Deterministic.
   Result<std::vector<TokenId>> Tokenize(std::string_view text, bool add_special,
-                                        bool /*parse_special*/) const override {
+                                        bool parse_special) const override {
     std::vector<TokenId> tokens;
     if (add_special) tokens.push_back(1);
-    for (const char c : text) {
-      tokens.push_back(1 + static_cast<TokenId>(static_cast<unsigned char>(c)) % (size_ - 1));
+    for (size_t i = 0; i < text.size(); ++i) {
+      const auto control = parse_special ? control_texts_.Find(text.substr(i), 0) : std::nullopt;
+      if (control && control->begin == 0) {
+        tokens.push_back(0);
+        i += control->length - 1;
+      } else {
+        tokens.push_back(1 +
+                         static_cast<TokenId>(static_cast<unsigned char>(text[i])) % (size_ - 1));
+      }
     }
     return tokens;
   }
@@ -62,10 +72,12 @@ class FakeVocabulary : public Vocabulary {
   std::string TokenText(TokenId token) const override { return fmt::format("{}<{}>", tag_, token); }
   bool IsEndOfGeneration(TokenId token) const override { return token == 0; }
   std::optional<TokenId> begin_of_text() const override { return 1; }
+  const ControlTexts& control_texts() const override { return control_texts_; }
 
  private:
   int32_t size_;
   std::string tag_;
+  ControlTexts control_texts_;
 };
 
 class FakeAdapter : public LoadedAdapter {
@@ -366,23 +378,35 @@ class FakeBackend : public ModelBackend {
   std::vector<Cells> cache_;  // by sequence; last, because its cells count themselves out
 };
 
+// Takes all text as content.
+class FakeReplyParser : public ReplyParser {
+ public:
+  ReplyDelta Push(std::string_view text) override { return {.content = std::string(text)}; }
+  ReplyDelta Finish() override { return {}; }
+};
+
 class FakeModel : public LoadedModel, public std::enable_shared_from_this<FakeModel> {
  public:
   FakeModel(const FakeModelOptions& options, std::shared_ptr<FakeControl> control)
       : options_(options),
         control_(control ? std::move(control) : std::make_shared<FakeControl>()),
-        vocabulary_(options.vocabulary_size, options.vocabulary_tag) {}
+        vocabulary_(options) {}
 
   const Vocabulary& vocabulary() const override { return vocabulary_; }
-  Result<std::string> RenderChat(std::span<const ChatMessage> messages) const override {
+  Result<std::string> RenderChat(const ChatPrompt& prompt,
+                                 const ChatTextFilter& filter) const override {
     if (!options_.has_chat_template) {
       return FailedPreconditionError("the model has no chat template");
     }
     std::string text;
-    for (const ChatMessage& message : messages) {
-      text += message.role + ":" + message.content + ";";
+    for (const ChatMessage& message : prompt.messages) {
+      text += message.role + ":" + (filter ? filter(message.content) : message.content);
+      text += options_.control_text + ";";
     }
     return text;
+  }
+  Result<std::unique_ptr<ReplyParser>> NewReplyParser(const ChatPrompt& /*prompt*/) const override {
+    return std::unique_ptr<ReplyParser>(std::make_unique<FakeReplyParser>());
   }
   Result<std::unique_ptr<ModelBackend>> NewBackend(const BackendOptions& options) override {
     FORETOKEN_ASSIGN_OR_RETURN(const BackendOptions resolved,

@@ -52,6 +52,7 @@ struct FakeModelOptions {
   float end_of_text_logit = 0;  // added to the end-of-text token's logit
   // 0: distributions depend on the whole prefix; n > 0: on the last n tokens, so text repeats.
   int32_t context_order = 0;
+  std::string control_text;    // what Tokenize may make the end of text of; empty: nothing
   std::string cost_identity;   // as BackendDescription has it
   std::string vocabulary_tag;  // changes every token's text: another tokenizer
   // The adapters that LoadAdapter finds, by path, with the seed of each one's change.

@@ -138,8 +138,9 @@ TEST_F(LlamaBackendTest, FilesThatAreNotModelsAreErrors) {
 }
 
 TEST_F(LlamaBackendTest, AModelWithoutAChatTemplateSaysSo) {
-  const std::vector<ChatMessage> messages = {{"user", "hi"}};
-  EXPECT_EQ(model_->RenderChat(messages).status().code(), StatusCode::kFailedPrecondition);
+  const ChatPrompt chat = {.messages = {{"user", "hi"}}};
+  EXPECT_EQ(model_->RenderChat(chat, nullptr).status().code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(model_->NewReplyParser(chat).status().code(), StatusCode::kFailedPrecondition);
 }
 
 TEST_F(LlamaBackendTest, ATemplateIsRenderedAndABadOneRefused) {
@@ -148,16 +149,17 @@ TEST_F(LlamaBackendTest, ATemplateIsRenderedAndABadOneRefused) {
     writer.SetString("tokenizer.chat_template", source);
     return loader_->Load({.path = Write("template.gguf", writer.Bytes())}).value();
   };
-  const std::vector<ChatMessage> messages = {{"system", "be brief"}, {"user", "hi"}};
+  const ChatPrompt chat = {.messages = {{"system", "be brief"}, {"user", "hi"}}};
   const auto good = load(
       "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
       "{% if add_generation_prompt %}[assistant]{% endif %}");
-  EXPECT_EQ(*good->RenderChat(messages), "[system]be brief[user]hi[assistant]");
-  EXPECT_EQ(good->RenderChat({}).status().code(), StatusCode::kInvalidArgument);
-  EXPECT_EQ(load("{% for m in %}")->RenderChat(messages).status().code(),
+  EXPECT_EQ(*good->RenderChat(chat, nullptr), "[system]be brief[user]hi[assistant]");
+  EXPECT_EQ(good->RenderChat({}, nullptr).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(load("{% for m in %}")->RenderChat(chat, nullptr).status().code(),
             StatusCode::kFailedPrecondition);
-  EXPECT_EQ(load("{{ raise_exception('no system role') }}")->RenderChat(messages).status().code(),
-            StatusCode::kFailedPrecondition);
+  EXPECT_EQ(
+      load("{{ raise_exception('no system role') }}")->RenderChat(chat, nullptr).status().code(),
+      StatusCode::kFailedPrecondition);
 }
 
 TEST_F(LlamaBackendTest, RecommendedSamplingComesFromTheFile) {

@@ -58,8 +58,12 @@ class ShiftedModel : public LoadedModel {
         model_(NewFakeModel({}, control)),
         shift_(shift) {}
   const Vocabulary& vocabulary() const override { return model_->vocabulary(); }
-  Result<std::string> RenderChat(std::span<const ChatMessage> messages) const override {
-    return model_->RenderChat(messages);
+  Result<std::string> RenderChat(const ChatPrompt& prompt,
+                                 const ChatTextFilter& filter) const override {
+    return model_->RenderChat(prompt, filter);
+  }
+  Result<std::unique_ptr<ReplyParser>> NewReplyParser(const ChatPrompt& prompt) const override {
+    return model_->NewReplyParser(prompt);
   }
   Result<std::unique_ptr<ModelBackend>> NewBackend(const BackendOptions& options) override {
     auto backend = model_->NewBackend(options);

@@ -25,10 +25,12 @@ class EditableVocabulary : public Vocabulary {
   }
   bool IsEndOfGeneration(TokenId token) const override { return ends.contains(token); }
   std::optional<TokenId> begin_of_text() const override { return begin; }
+  const ControlTexts& control_texts() const override { return control; }
 
   TokenId changed = -1;
   std::set<TokenId> ends = {0};
   std::optional<TokenId> begin = 1;
+  ControlTexts control;
 
  private:
   int32_t size_;

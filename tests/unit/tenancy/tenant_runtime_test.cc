@@ -99,7 +99,7 @@ TEST(TenantRuntimeTest, EveryKindOfPrompt) {
   const auto tenant = runtime.manager->AddTenant(FakeTenant("a", "target")).value();
   const auto bare = runtime.manager->AddTenant(FakeTenant("b", "bare")).value();
   GenerateRequest request = FakeRequest();
-  request.prompt = std::vector<ChatMessage>{{"user", "hi"}};
+  request.prompt = ChatPrompt{.messages = {{"user", "hi"}}};
   EXPECT_TRUE(tenant->Generate(request).ok());
   EXPECT_EQ(bare->Generate(request).status().code(), StatusCode::kFailedPrecondition);
   request.prompt = std::vector<TokenId>{1, 2, 3};

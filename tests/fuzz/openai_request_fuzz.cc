@@ -1,0 +1,102 @@
+// Bodies of requests: every one is a request whose options are valid, or an error that a client can
+// read.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/utf8.h"
+#include "foretoken/options.h"
+#include "server/openai_request.h"
+#include "server/openai_responses_request.h"
+#include "server/wire_error.h"
+#include "server/wire_object.h"
+
+namespace foretoken {
+namespace {
+
+void Require(bool holds) {
+  if (!holds) std::abort();
+}
+
+void CheckIgnored(const std::vector<std::string>& fields) {
+  Require(fields.size() <= kMaxIgnoredFields);
+  const std::string header = IgnoredFieldsHeader(fields);
+  Require(std::all_of(header.begin(), header.end(), [](char c) { return c >= ' ' && c <= '~'; }));
+}
+
+void Check(const GenerationFields& fields) {
+  GenerateOptions options = fields.options;
+  if (fields.max_tokens) options.max_tokens = *fields.max_tokens;
+  if (fields.speculation) options.speculation = fields.speculation->Over(SpeculativeConfig());
+  Require(Validate(options).ok());
+  Require(fields.n >= 1 && fields.n <= kMaxWireChoices);
+  CheckIgnored(fields.ignored_fields);
+}
+
+void Check(const ChatCompletionRequest& request) {
+  Check(request.common);
+  Require(!request.prompt.messages.empty());
+}
+
+void Check(const ResponsesRequest& request) {
+  Check(request.common);
+  Require(!request.prompt.messages.empty());
+}
+
+void Check(const CompletionRequest& request) {
+  Check(request.common);
+  Require(!request.prompts.empty() && request.common.max_tokens.has_value());
+}
+
+void Check(const EmbeddingsRequest& request) {
+  Require(!request.inputs.empty());
+  CheckIgnored(request.ignored_fields);
+}
+
+void Check(const TokenizeRequest& request) {
+  CheckIgnored(request.ignored_fields);
+}
+
+void Check(const DetokenizeRequest& request) {
+  Require(std::all_of(request.tokens.begin(), request.tokens.end(),
+                      [](TokenId token) { return token >= 0; }));
+  CheckIgnored(request.ignored_fields);
+}
+
+template <typename Request>
+void CheckParsed(WireResult<Request> parsed) {
+  if (parsed.ok()) {
+    Check(*parsed);
+    return;
+  }
+  const WireError& error = parsed.error();
+  Require(error.http_status == 400 && !error.message.empty() && !error.code.empty());
+  Require(error.message.size() < 1024 && error.param.size() < 512);
+  Require(IsValidUtf8(WireErrorBody(error)));
+}
+
+void ParseAsEverything(std::string_view body) {
+  CheckParsed(ParseChatCompletionRequest(body));
+  CheckParsed(ParseCompletionRequest(body));
+  CheckParsed(ParseResponsesRequest(body));
+  CheckParsed(ParseEmbeddingsRequest(body));
+  CheckParsed(ParseTokenizeRequest(body));
+  CheckParsed(ParseDetokenizeRequest(body));
+}
+
+}  // namespace
+}  // namespace foretoken
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::string text(reinterpret_cast<const char*>(data), size);
+  foretoken::ParseAsEverything(text);
+  // As fields of a request that is right otherwise, where more of them are reached.
+  foretoken::ParseAsEverything(
+      R"({"model":"m","messages":[{"role":"user","content":"x"}],"input":"x","tokens":[],)" + text +
+      "}");
+  return 0;
+}
