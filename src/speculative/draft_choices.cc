@@ -13,8 +13,6 @@ constexpr double kUnseenDraftLeast = 0.05;
 constexpr double kUnseenDraftMost = 1.0;
 // A cache this far behind is the rule after an accepted draft, not an investment.
 constexpr int32_t kUsualCatchUp = 2;
-// Caches catch up by so many rows at a time, about.
-constexpr int32_t kCatchUpRows = 64;
 // Of what drafting with a cache is expected to gain over the rest of an answer, about this much
 // less comes true: rounds are missed while caches catch up, other sources take some, answers end
 // early.
@@ -135,11 +133,11 @@ void DraftChoices::PriceCatchUp(const ForwardCosts& forward_costs) {
   for (size_t m = 0; m < catch_ups_.size(); ++m) {
     CatchUp& catch_up = catch_ups_[m];
     if (catch_up.rows == 0) continue;
-    const int32_t rows = std::min(catch_up.rows, kCatchUpRows);
+    // All in one forward, the dearest case.
     const ForwardCost without = forward_costs.Draft(m, catch_up.users);
-    const ForwardCost with = forward_costs.Draft(m, catch_up.users + rows);
-    catch_up.us_per_row = std::max(with.us - without.us, 0.0) / rows;
-    catch_up.most_us_per_row = std::max(with.most_us - without.us, 0.0) / rows;
+    const ForwardCost with = forward_costs.Draft(m, catch_up.users + catch_up.rows);
+    catch_up.us_per_row = std::max(with.us - without.us, 0.0) / catch_up.rows;
+    catch_up.most_us_per_row = std::max(with.most_us - without.us, 0.0) / catch_up.rows;
   }
   settled_options_ = options_;
   for (size_t o = 0; o < options_.size(); ++o) {
