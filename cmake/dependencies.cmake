@@ -9,6 +9,7 @@ pkg_check_modules(libzip REQUIRED IMPORTED_TARGET libzip)  # its CMake file asks
 find_package(Boost 1.81 REQUIRED)  # Asio and Beast: headers only
 find_package(SQLiteCpp 3.2 REQUIRED)
 find_package(yaml-cpp 0.7 REQUIRED)
+find_package(spdlog 1.10 REQUIRED)
 pkg_check_modules(prometheus REQUIRED IMPORTED_TARGET prometheus-cpp-core)
 if(FORETOKEN_APPS)
   find_package(CLI11 REQUIRED)

@@ -85,14 +85,13 @@ std::vector<DraftSourceKind> ParseSources(const std::string& text) {
   return sources;
 }
 
-// The GGUF file that -m and -d mean: the name of a pulled model or a path.
+}  // namespace
+
 Result<std::string> ResolveModel(const std::string& name_or_path) {
   FORETOKEN_ASSIGN_OR_RETURN(const ModelCatalogue catalogue, ModelCatalogue::Load());
   FORETOKEN_ASSIGN_OR_RETURN(std::string directory, ModelStore::DefaultDirectory());
   return ModelStore(std::move(directory)).Resolve(name_or_path, &catalogue);
 }
-
-}  // namespace
 
 void AddIntegerFlag(CLI::App& command, const std::string& names, const std::string& help,
                     int32_t minimum, int32_t maximum, int32_t& value) {

@@ -45,6 +45,9 @@ struct GenerationFlags {
   bool sources_given = false;
 };
 
+// The GGUF file that -m and -d mean: the name of a pulled model or a path.
+Result<std::string> ResolveModel(const std::string& name_or_path);
+
 // Each adds its flags to a command. A bad value ends the parse with a CLI::ParseError that says
 // what the value was and what would be right. `flags` must outlive the parse.
 void AddModelFlags(CLI::App& command, GenerationFlags& flags);

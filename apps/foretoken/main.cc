@@ -18,6 +18,7 @@
 #include "pull_command.h"
 #include "quantize_command.h"
 #include "run_command.h"
+#include "serve_command.h"
 #include "tenant_command.h"
 #include "usage_command.h"
 
@@ -51,6 +52,8 @@ int Main(int argc, char** argv) {
   AddModelsCommand(app, exit_code);
   AddInspectCommand(app, exit_code);
   AddQuantizeCommand(app, exit_code);
+  AddServeCommand(app, exit_code);
+  AddConfigCommand(app, exit_code);
   AddTenantCommand(app, exit_code);
   AddKeyCommand(app, exit_code);
   AddUsageCommand(app, exit_code);

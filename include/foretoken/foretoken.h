@@ -5,6 +5,7 @@
 #include "foretoken/generation.h"
 #include "foretoken/metrics.h"
 #include "foretoken/options.h"
+#include "foretoken/reply_parser.h"
 #include "foretoken/runtime_manager.h"
 #include "foretoken/status.h"
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -136,7 +137,8 @@ struct KvOccupancy {
 
 // One engine: a target and everyone who uses it. Counts since it was started.
 struct EngineMetrics {
-  TenantMetrics total;  // of all tenants, removed ones included
+  std::string target_id;  // ModelConfig::id, or its path
+  TenantMetrics total;    // of all tenants, removed ones included
   KvOccupancy kv;
   int64_t steps = 0;
   int64_t target_forwards = 0;

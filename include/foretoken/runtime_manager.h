@@ -10,6 +10,7 @@
 #include "foretoken/generation.h"
 #include "foretoken/metrics.h"
 #include "foretoken/options.h"
+#include "foretoken/reply_parser.h"
 #include "foretoken/status.h"
 
 namespace foretoken {
@@ -23,12 +24,18 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
   // The tokens of a prompt as the model gets them. INVALID_ARGUMENT for tokens outside the
   // vocabulary; FAILED_PRECONDITION for messages where the model has no chat template.
-  virtual Result<std::vector<TokenId>> Tokenize(const PromptContent& prompt) const = 0;
+  // `add_special`: of a text, whether it begins with the begin of text if the model wants one.
+  virtual Result<std::vector<TokenId>> Tokenize(const PromptContent& prompt,
+                                                bool add_special = true) const = 0;
   // What a token of an answer adds to its text, maybe a part of a character; empty for control
   // tokens and for numbers outside the vocabulary.
   virtual std::string TokenBytes(TokenId token) const = 0;
   // Its own name, control tokens included; empty for numbers outside the vocabulary.
   virtual std::string TokenText(TokenId token) const = 0;
+  // Reads the answer to such a prompt: content and calls of tools. FAILED_PRECONDITION and
+  // INVALID_ARGUMENT as for the prompt itself, UNIMPLEMENTED for a model whose form of a call
+  // cannot be read.
+  virtual Result<std::unique_ptr<ReplyParser>> NewReplyParser(const ChatPrompt& prompt) const = 0;
 };
 
 // What a tenant's target is and can.

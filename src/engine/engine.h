@@ -55,7 +55,11 @@ class Engine {
   // Lets prompts of all tenants that begin with these tokens share the cells of that beginning.
   void AddPublicPrefix(std::vector<TokenId> tokens);
 
-  EngineMetrics Metrics() const { return state_.metrics.Snapshot(); }
+  EngineMetrics Metrics() const {
+    EngineMetrics metrics = state_.metrics.Snapshot();
+    metrics.target_id = options_.target_id;
+    return metrics;
+  }
   // All zero for a tenant that is not, or no longer, here.
   TenantMetrics MetricsOf(TenantKey tenant) const {
     return state_.metrics.TenantSnapshot(tenant).value_or(TenantMetrics());

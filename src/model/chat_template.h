@@ -5,10 +5,10 @@
 #include <string>
 
 #include "foretoken/generation.h"
+#include "foretoken/reply_parser.h"
 #include "foretoken/status.h"
 #include "model/control_texts.h"
 #include "model/loaded_model.h"
-#include "model/reply_parser.h"
 
 namespace foretoken {
 

@@ -9,10 +9,10 @@
 
 #include "foretoken/generation.h"
 #include "foretoken/options.h"
+#include "foretoken/reply_parser.h"
 #include "foretoken/status.h"
 #include "model/backend_options.h"
 #include "model/model_backend.h"
-#include "model/reply_parser.h"
 #include "model/vocabulary.h"
 
 namespace foretoken {

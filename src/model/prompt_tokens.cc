@@ -45,14 +45,15 @@ Result<std::vector<TokenId>> TokenizePieces(const Vocabulary& vocabulary,
 
 }  // namespace
 
-Result<std::vector<TokenId>> TokenizePrompt(const LoadedModel& model, const PromptContent& prompt) {
+Result<std::vector<TokenId>> TokenizePrompt(const LoadedModel& model, const PromptContent& prompt,
+                                            bool add_special) {
   const Vocabulary& vocabulary = model.vocabulary();
   if (const auto* tokens = std::get_if<std::vector<TokenId>>(&prompt)) {
     FORETOKEN_RETURN_IF_ERROR(CheckTokens(*tokens, vocabulary.size()));
     return *tokens;
   }
   if (const auto* text = std::get_if<std::string>(&prompt)) {
-    return vocabulary.Tokenize(*text, /*add_special=*/true, /*parse_special=*/false);
+    return vocabulary.Tokenize(*text, add_special, /*parse_special=*/false);
   }
   ControlTextGuard guard(vocabulary.control_texts());
   FORETOKEN_ASSIGN_OR_RETURN(

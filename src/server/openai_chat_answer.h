@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "model/reply_parser.h"
+#include "foretoken/reply_parser.h"
 #include "server/openai_answer.h"
 
 namespace foretoken {

@@ -16,7 +16,7 @@ constexpr int32_t kUsualCatchUp = 2;
 // Of what drafting with a cache is expected to gain over the rest of an answer, about this much
 // less comes true: rounds are missed while caches catch up, other sources take some, answers end
 // early.
-constexpr double kPayback = 2;
+constexpr double kPayback = 1.5;
 // What is gained once all draft is worth an investment that pays off within this many tokens.
 constexpr int32_t kSettledTokens = 1000;
 

@@ -42,8 +42,8 @@ bool IsIn(const Vocabulary& vocabulary, TokenId token) {
 }  // namespace
 
 Result<std::vector<TokenId>> SharedTargetTenant::TargetTokenizer::Tokenize(
-    const PromptContent& prompt) const {
-  return TokenizePrompt(target_, prompt);
+    const PromptContent& prompt, bool add_special) const {
+  return TokenizePrompt(target_, prompt, add_special);
 }
 
 std::string SharedTargetTenant::TargetTokenizer::TokenBytes(TokenId token) const {
@@ -52,6 +52,11 @@ std::string SharedTargetTenant::TargetTokenizer::TokenBytes(TokenId token) const
 
 std::string SharedTargetTenant::TargetTokenizer::TokenText(TokenId token) const {
   return IsIn(target_.vocabulary(), token) ? target_.vocabulary().TokenText(token) : std::string();
+}
+
+Result<std::unique_ptr<ReplyParser>> SharedTargetTenant::TargetTokenizer::NewReplyParser(
+    const ChatPrompt& prompt) const {
+  return target_.NewReplyParser(prompt);
 }
 
 SharedTargetTenant::SharedTargetTenant(TenantConfig config, TenantParts parts)

@@ -48,9 +48,11 @@ class SharedTargetTenant : public TenantRuntime {
   class TargetTokenizer : public Tokenizer {
    public:
     explicit TargetTokenizer(const LoadedModel& target) : target_(target) {}
-    Result<std::vector<TokenId>> Tokenize(const PromptContent& prompt) const override;
+    Result<std::vector<TokenId>> Tokenize(const PromptContent& prompt,
+                                          bool add_special) const override;
     std::string TokenBytes(TokenId token) const override;
     std::string TokenText(TokenId token) const override;
+    Result<std::unique_ptr<ReplyParser>> NewReplyParser(const ChatPrompt& prompt) const override;
 
    private:
     const LoadedModel& target_;

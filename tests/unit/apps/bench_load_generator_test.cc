@@ -95,11 +95,14 @@ class FakeTenant : public TenantRuntime {
 
  private:
   class NoTokenizer : public Tokenizer {
-    Result<std::vector<TokenId>> Tokenize(const PromptContent&) const override {
+    Result<std::vector<TokenId>> Tokenize(const PromptContent&, bool) const override {
       return UnimplementedError("not here");
     }
     std::string TokenBytes(TokenId) const override { return {}; }
     std::string TokenText(TokenId) const override { return {}; }
+    Result<std::unique_ptr<ReplyParser>> NewReplyParser(const ChatPrompt&) const override {
+      return UnimplementedError("not here");
+    }
   };
 
   Script& script_;

@@ -16,6 +16,8 @@ TEST(PromptTokensTest, TextTokensAndMessages) {
   const std::string text = "hello";
   EXPECT_EQ(*TokenizePrompt(*model, text),
             *model->vocabulary().Tokenize(text, /*add_special=*/true, /*parse_special=*/false));
+  EXPECT_EQ(*TokenizePrompt(*model, text, /*add_special=*/false),
+            *model->vocabulary().Tokenize(text, false, false));
   EXPECT_EQ(*TokenizePrompt(*model, std::vector<TokenId>{3, 0, 39}),
             (std::vector<TokenId>{3, 0, 39}));
   const ChatPrompt messages = {.messages = {{"user", "hi"}}};

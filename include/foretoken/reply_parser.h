@@ -1,12 +1,10 @@
-#ifndef FORETOKEN_MODEL_REPLY_PARSER_H_
-#define FORETOKEN_MODEL_REPLY_PARSER_H_
+#ifndef FORETOKEN_REPLY_PARSER_H_
+#define FORETOKEN_REPLY_PARSER_H_
 
 #include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "foretoken/status.h"
 
 namespace foretoken {
 
@@ -41,4 +39,4 @@ class ReplyParser {
 
 }  // namespace foretoken
 
-#endif  // FORETOKEN_MODEL_REPLY_PARSER_H_
+#endif  // FORETOKEN_REPLY_PARSER_H_

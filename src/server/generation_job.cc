@@ -1,0 +1,270 @@
+#include "server/generation_job.h"
+
+#include <algorithm>
+#include <chrono>
+#include <random>
+
+#include <fmt/format.h>
+
+#include "server/api_errors.h"
+#include "server/model_access.h"
+#include "server/parse_body.h"
+#include "store/utc_time.h"
+#include "tenancy/quota_headers.h"
+
+namespace foretoken {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// What a request reserves of its quota beyond its prompt, and extends it by.
+constexpr int64_t kQuotaStep = 64;
+constexpr auto kQuotaPoll = std::chrono::milliseconds(20);
+
+// Seeds that are returned survive clients whose numbers are doubles.
+uint64_t RandomSeed() {
+  std::random_device device;
+  return ((uint64_t{device()} << 32) | device()) >> 11;
+}
+
+}  // namespace
+
+GenerationJob::GenerationJob(ApiContext& context, ApiCaller caller, asio::any_io_executor executor)
+    : context_(context),
+      caller_(std::move(caller)),
+      executor_(executor),
+      signal_(std::make_shared<WakeSignal>(std::move(executor))) {}
+
+GenerationJob::~GenerationJob() {
+  if (is_counted_) --context_.running_requests;
+}
+
+asio::awaitable<std::optional<WireError>> GenerationJob::Start(JobRequest request) {
+  usage_.id = request.id;
+  usage_.tenant = caller_.record().name;
+  usage_.key_id = caller_.key_id;
+  usage_.started_ms = UtcNowMs();
+  if (context_.is_draining)
+    co_return OverloadedError("the server is shutting down", retry_headers_);
+  is_counted_ = true;
+  if (++context_.running_requests > context_.config.limits.requests) {
+    co_return OverloadedError(
+        fmt::format("{} requests are running or waiting, the most this server takes",
+                    context_.config.limits.requests),
+        retry_headers_);
+  }
+  WireResult<ModelLease> lease =
+      co_await AcquireModel(context_, caller_, request.fields.model, {signal_, &is_cancelled_});
+  if (!lease.ok()) co_return lease.error();
+  lease_ = std::move(*lease);
+  usage_.model = lease_.model().name;
+  if (auto error = co_await Tokenize(request)) co_return error;
+  if (auto error = BoundTokens(request)) co_return error;
+  if (auto error = co_await ReserveQuota(request.fields.n)) co_return error;
+  co_return StartChoices(request);
+}
+
+asio::awaitable<std::optional<WireError>> GenerationJob::Tokenize(JobRequest& request) {
+  const Tokenizer& tokenizer = lease_.runtime().tokenizer();
+  const Status status = co_await OnWorkers(context_, [&] {
+    for (const PromptContent& prompt : request.prompts) {
+      Result<std::vector<TokenId>> tokens = tokenizer.Tokenize(prompt);
+      if (!tokens.ok()) return tokens.status();
+      prompts_.push_back(*std::move(tokens));
+    }
+    return OkStatus();
+  });
+  if (!status.ok()) co_return WireErrorOf(status);
+  co_return std::nullopt;
+}
+
+std::optional<WireError> GenerationJob::BoundTokens(const JobRequest& request) {
+  const TenantRecord& record = caller_.record();
+  const int64_t context_tokens = lease_.runtime().target_info().context_tokens;
+  int64_t longest = 0;
+  for (const std::vector<TokenId>& prompt : prompts_) {
+    if (prompt.empty()) return InvalidRequestError("prompt", "the prompt has no tokens");
+    longest = std::max(longest, static_cast<int64_t>(prompt.size()));
+    usage_.prompt_tokens += static_cast<int64_t>(prompt.size());
+  }
+  int64_t most_prompt = context_tokens - 1;
+  if (record.max_prompt_tokens > 0) most_prompt = std::min(most_prompt, record.max_prompt_tokens);
+  if (longest > most_prompt) {
+    WireError error = InvalidRequestError(
+        "messages", fmt::format("the prompt has {} tokens; {} are possible here: shorten it",
+                                longest, most_prompt));
+    error.code = "context_length_exceeded";
+    return error;
+  }
+  int64_t most = context_tokens - longest;
+  if (record.max_completion_tokens > 0) most = std::min(most, record.max_completion_tokens);
+  max_tokens_ =
+      static_cast<int32_t>(std::min<int64_t>(request.fields.max_tokens.value_or(most), most));
+  return std::nullopt;
+}
+
+asio::awaitable<std::optional<WireError>> GenerationJob::ReserveQuota(int32_t n) {
+  const auto choices = static_cast<int64_t>(prompts_.size()) * n;
+  const int64_t first = usage_.prompt_tokens + choices * std::min<int64_t>(max_tokens_, kQuotaStep);
+  TenantQuota& quota = *caller_.tenant->quota;
+  QuotaTicket ticket = quota.Enqueue(first);
+  const auto deadline =
+      Clock::now() + std::chrono::milliseconds(context_.config.limits.quota_wait_ms);
+  for (;;) {
+    Result<QuotaReservation> reservation = ticket.TryReserve();
+    if (reservation.ok()) {
+      quota_ = *std::move(reservation);
+      co_return std::nullopt;
+    }
+    quota_limit_ = std::string(ticket.refused_by());
+    const bool can_wait = reservation.status().code() == StatusCode::kResourceExhausted;
+    if (!can_wait || Clock::now() >= deadline) {
+      if (can_wait) {
+        retry_headers_ = {{"retry-after", RetryAfterSeconds(ticket.RetryAfterMs())}};
+      }
+      co_return QuotaError(reservation.status().message());
+    }
+    co_await signal_->Wait(std::min(deadline, Clock::now() + kQuotaPoll));
+    if (is_cancelled_) co_return ClientGoneError();
+  }
+}
+
+std::optional<WireError> GenerationJob::StartChoices(const JobRequest& request) {
+  const GenerationFields& fields = request.fields;
+  GenerateOptions options = fields.options;
+  options.max_tokens = max_tokens_;
+  seed_ = options.sampling.seed.value_or(RandomSeed());
+  options.sampling.seed = seed_;
+  if (fields.speculation) {
+    options.speculation = fields.speculation->Over(PolicyOf(caller_.record(), lease_.model()));
+  }
+  if (const int64_t most_ms = context_.config.limits.request_ms; most_ms > 0) {
+    options.deadline_ms =
+        options.deadline_ms > 0 ? std::min(options.deadline_ms, most_ms) : most_ms;
+  }
+  for (const std::vector<TokenId>& prompt : prompts_) {
+    for (int32_t i = 0; i < fields.n; ++i) {
+      options.choice = static_cast<uint64_t>(i);
+      auto stream = lease_.runtime().GenerateStream({.prompt = prompt, .options = options});
+      if (!stream.ok()) {
+        choices_.clear();  // cancels those that were started
+        return WireErrorOf(stream.status());
+      }
+      choices_.push_back({.stream = *std::move(stream),
+                          .prompt_tokens = static_cast<int32_t>(prompt.size()),
+                          .first_of_prompt = i == 0});
+    }
+  }
+  return std::nullopt;
+}
+
+asio::awaitable<std::optional<JobEvent>> GenerationJob::Next() {
+  for (;;) {
+    bool is_running = false;
+    for (size_t i = 0; i < choices_.size(); ++i) {
+      const size_t index = (next_choice_ + i) % choices_.size();
+      Choice& choice = choices_[index];
+      while (!choice.is_done) {
+        std::optional<StreamEvent> event = choice.stream->TryNext();
+        if (!event) break;
+        if (std::optional<StreamEvent> shown = Process(choice, *std::move(event))) {
+          next_choice_ = index + 1;
+          co_return JobEvent{index, *std::move(shown)};
+        }
+      }
+      is_running = is_running || !choice.is_done;
+    }
+    if (!is_running) co_return std::nullopt;
+    for (Choice& choice : choices_) {
+      if (!choice.is_done) {
+        choice.stream->NotifyWhenReady([signal = signal_] { signal->Notify(); });
+      }
+    }
+    co_await signal_->Wait();
+  }
+}
+
+std::optional<StreamEvent> GenerationJob::Process(Choice& choice, StreamEvent event) {
+  if (auto* const tokens = std::get_if<TokensEvent>(&event)) {
+    if (choice.is_cut || !PayFor(choice, *tokens)) return std::nullopt;
+    return event;
+  }
+  auto& finish = std::get<FinishedEvent>(event);
+  choice.is_done = true;
+  if (choice.is_cut) {
+    finish.reason = FinishReason::kLength;
+    finish.status = OkStatus();
+    finish.warnings.push_back("the answer was cut short by the quota " + quota_limit_);
+  }
+  finish.usage.completion_tokens = choice.delivered_tokens;
+  Count(finish);
+  return event;
+}
+
+bool GenerationJob::PayFor(Choice& choice, TokensEvent& event) {
+  if (!choice.has_begun) {
+    choice.has_begun = true;
+    if (choice.first_of_prompt) quota_.Spend(choice.prompt_tokens);
+  }
+  const auto wanted = static_cast<int64_t>(event.tokens.size());
+  if (quota_.unspent_tokens() < wanted) {
+    const Result<int64_t> more = quota_.Extend(std::max(kQuotaStep, wanted));
+    if (!more.ok()) quota_limit_ = std::string(quota_.refused_by());
+  }
+  const int64_t paid = std::min(wanted, quota_.unspent_tokens());
+  quota_.Spend(paid);
+  choice.delivered_tokens += static_cast<int32_t>(paid);
+  if (paid == wanted) return true;
+  choice.is_cut = true;
+  choice.stream->Cancel();
+  event.tokens.resize(static_cast<size_t>(paid));
+  event.text.clear();
+  for (const GeneratedToken& token : event.tokens) event.text += token.text;
+  return paid > 0;
+}
+
+void GenerationJob::Count(const FinishedEvent& finish) {
+  usage_.completion_tokens += finish.usage.completion_tokens;
+  usage_.cached_tokens += finish.usage.cached_prompt_tokens;
+  usage_.drafted_tokens += finish.speculation.drafted;
+  usage_.accepted_tokens += finish.speculation.accepted;
+  // The worst of all choices.
+  std::string outcome(FinishReasonName(finish.reason));
+  if (!quota_limit_.empty() && finish.reason == FinishReason::kLength) outcome = "quota";
+  if (usage_.outcome.empty() || !finish.status.ok()) usage_.outcome = std::move(outcome);
+}
+
+void GenerationJob::Cancel() {
+  is_cancelled_ = true;
+  for (Choice& choice : choices_) {
+    if (choice.stream) choice.stream->Cancel();
+  }
+  signal_->Notify();
+}
+
+HttpHeaders GenerationJob::rate_limit_headers() const {
+  return RateLimitHeaders(caller_.tenant->quota->Levels());
+}
+
+asio::awaitable<Status> GenerationJob::Finish(int32_t http_status) {
+  quota_.Reset();
+  usage_.finished_ms = UtcNowMs();
+  usage_.http_status = http_status;
+  if (usage_.outcome.empty()) usage_.outcome = http_status < 400 ? "cancelled" : "error";
+  context_.metrics.AddUsage(usage_);
+  if (context_.ledger == nullptr) co_return OkStatus();
+  struct Answer {
+    std::atomic<bool> is_there{false};
+    Status status;
+  };
+  const auto answer = std::make_shared<Answer>();
+  context_.ledger->Record(usage_, [answer, signal = signal_](Status status) {
+    answer->status = std::move(status);
+    answer->is_there = true;
+    signal->Notify();
+  });
+  while (!answer->is_there) co_await signal_->Wait();
+  co_return answer->status;
+}
+
+}  // namespace foretoken

@@ -1,0 +1,252 @@
+#include "server/server.h"
+
+#include <algorithm>
+#include <chrono>
+#include <iterator>
+#include <set>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "base/macros.h"
+#include "server/access_log.h"
+#include "server/admin_service.h"
+#include "server/api_context.h"
+#include "server/api_errors.h"
+#include "server/api_service.h"
+#include "server/http_server.h"
+#include "store/utc_time.h"
+
+namespace foretoken {
+namespace {
+
+// The tenant of a server without keys.
+constexpr const char* kKeylessTenant = "default";
+
+HttpListenerOptions ListenerOptions(const ServerConfig& config, const ListenAddress& listen) {
+  HttpListenerOptions options;
+  options.address = listen.address;
+  options.port = static_cast<uint16_t>(listen.port);
+  if (config.tls) {
+    options.certificate_path = config.tls->certificate;
+    options.private_key_path = config.tls->key;
+  }
+  const ServerLimits& limits = config.limits;
+  options.limits.header_bytes = static_cast<uint32_t>(limits.header_bytes);
+  options.limits.body_bytes = static_cast<uint64_t>(limits.body_bytes);
+  options.max_connections = limits.connections;
+  options.max_connections_per_address = limits.connections_per_address;
+  options.header_time = std::chrono::milliseconds(limits.header_read_ms);
+  options.idle_time = std::chrono::milliseconds(limits.keep_alive_ms);
+  options.slow_reader_time = std::chrono::milliseconds(limits.slow_reader_ms);
+  options.error_response = [](int status, const std::string& message) {
+    WireError error = WireErrorOf(InvalidArgumentError(message));
+    error.http_status = status;
+    if (status >= 500) error.type = "server_error";
+    return ErrorResponse(error);
+  };
+  return options;
+}
+
+Status ResolvePaths(const ServerOptions& options, std::vector<ServedModel>& models) {
+  for (ServedModel& model : models) {
+    auto path = options.resolve_model(model.target.id);
+    if (!path.ok()) {
+      return Status(path.status().code(),
+                    fmt::format("model '{}': {}", model.name, path.status().message()));
+    }
+    model.target.path = *std::move(path);
+    if (!model.draft_model) continue;
+    auto draft = options.resolve_model(model.draft_model->id);
+    // A draft model that was named and is not there is a mistake, not a failure to live with.
+    if (!draft.ok()) {
+      return Status(draft.status().code(),
+                    fmt::format("draft of model '{}': {}", model.name, draft.status().message()));
+    }
+    model.draft_model->path = *std::move(draft);
+  }
+  return OkStatus();
+}
+
+class ServerImpl : public Server {
+ public:
+  ServerImpl(ServerConfig config, ServerOptions options, std::unique_ptr<RuntimeManager> manager)
+      : config_(std::move(config)),
+        options_(std::move(options)),
+        manager_(std::move(manager)),
+        access_log_(config_.access_log) {}
+  ~ServerImpl() override {
+    listeners_.clear();
+    admin_listener_.reset();
+    context_->workers.join();
+  }
+
+  Status Open() {
+    FORETOKEN_ASSIGN_OR_RETURN(io_, IoThreads::Start(1));
+    FORETOKEN_RETURN_IF_ERROR(access_log_.Open());
+    FORETOKEN_RETURN_IF_ERROR(ResolvePaths(options_, config_.models));
+    pool_ = std::make_unique<ModelPool>(
+        *manager_, config_.models,
+        ModelPoolOptions{.memory_budget_bytes = config_.memory_budget_bytes,
+                         .unload_idle_ms = config_.unload_idle_ms,
+                         .memory_of = ServedModelMemory});
+    context_ = std::make_unique<ApiContext>(config_, *pool_);
+    context_->system_fingerprint = "foretoken-" + options_.version;
+    context_->resolve_draft = [this](const std::string& name,
+                                     const ServedModel& target) -> Result<ModelConfig> {
+      ModelConfig draft = target.target;
+      draft.id = name;
+      if (name.empty()) return draft;  // none is wanted
+      FORETOKEN_ASSIGN_OR_RETURN(draft.path, options_.resolve_model(name));
+      return draft;
+    };
+    FORETOKEN_RETURN_IF_ERROR(OpenStore());
+    service_ = std::make_unique<ApiService>(*context_);
+    for (const ListenAddress& listen : config_.listen) {
+      FORETOKEN_RETURN_IF_ERROR(Listen(listen));
+    }
+    FORETOKEN_RETURN_IF_ERROR(OpenAdmin());
+    return pool_->Preload();
+  }
+
+  void Start() override {
+    for (const auto& listener : listeners_) listener->Start();
+    if (admin_listener_) admin_listener_->Start();
+  }
+
+  void Drain() override {
+    context_->is_draining = true;
+    for (const auto& listener : listeners_) {
+      listener->Drain(std::chrono::milliseconds(config_.drain_ms));
+    }
+    if (admin_listener_) admin_listener_->Stop();
+  }
+
+  Status Reload() override {
+    for (const auto& listener : listeners_) {
+      FORETOKEN_RETURN_IF_ERROR(listener->ReloadCertificates());
+    }
+    return context_->directory != nullptr ? context_->directory->Reload() : OkStatus();
+  }
+
+  std::vector<ListenAddress> addresses() const override {
+    std::vector<ListenAddress> addresses;
+    for (size_t i = 0; i < listeners_.size(); ++i) {
+      addresses.push_back({config_.listen[i].address, listeners_[i]->port()});
+    }
+    return addresses;
+  }
+
+ private:
+  Status OpenStore() {
+    if (config_.store.empty()) {
+      TenantRecord record;
+      record.name = kKeylessTenant;
+      auto tenant = std::make_shared<DirectoryTenant>();
+      tenant->quota = std::make_shared<TenantQuota>(record.quota);
+      tenant->record = std::move(record);
+      context_->keyless_tenant = std::move(tenant);
+      return OkStatus();
+    }
+    TenantDirectoryOptions directory;
+    directory.path = config_.store;
+    directory.mode = StoreFile::kCreateIfMissing;
+    directory.on_change = [this](const DirectorySnapshot& snapshot) { ForgetRemoved(snapshot); };
+    FORETOKEN_ASSIGN_OR_RETURN(directory_, TenantDirectory::Open(std::move(directory)));
+    FORETOKEN_ASSIGN_OR_RETURN(ledger_, UsageLedger::Open(config_.store, StoreFile::kMustExist));
+    FORETOKEN_ASSIGN_OR_RETURN(store_, TenantStore::Open(config_.store, StoreFile::kMustExist));
+    context_->directory = directory_.get();
+    context_->ledger = ledger_.get();
+    for (const auto& [name, tenant] : directory_->snapshot()->tenants) known_tenants_.insert(name);
+    return OkStatus();
+  }
+
+  // What is kept in memory of tenants that were removed goes.
+  void ForgetRemoved(const DirectorySnapshot& snapshot) {
+    std::set<std::string> now;
+    for (const auto& [name, tenant] : snapshot.tenants) now.insert(name);
+    std::vector<std::string> removed;
+    {
+      MutexLock lock(mutex_);
+      std::set_difference(known_tenants_.begin(), known_tenants_.end(), now.begin(), now.end(),
+                          std::back_inserter(removed));
+      known_tenants_ = std::move(now);
+    }
+    for (const std::string& name : removed) {
+      pool_->ForgetTenant(name);
+      context_->metrics.ForgetTenant(name);
+      Log(LogLevel::kInfo, fmt::format("tenant '{}' was removed: its requests have ended, nothing "
+                                       "of it is cached",
+                                       name));
+    }
+  }
+
+  Status Listen(const ListenAddress& listen) {
+    HttpListenerOptions options = ListenerOptions(config_, listen);
+    options.check_head = [this](const HttpRequest& head) { return service_->CheckHead(head); };
+    options.access_log = [this](const HttpAccessRecord& record) {
+      context_->metrics.AddResponse(ApiService::EndpointOf(record.path), record.status);
+      access_log_.Write(record);
+    };
+    auto server = HttpServer::Create(*io_, std::move(options), [this](HttpExchange& exchange) {
+      return service_->Answer(exchange);
+    });
+    if (!server.ok()) {
+      return Status(server.status().code(), fmt::format("listen {}: {}", ListenAddressText(listen),
+                                                        server.status().message()));
+    }
+    listeners_.push_back(*std::move(server));
+    return OkStatus();
+  }
+
+  Status OpenAdmin() {
+    if (!config_.admin) return OkStatus();
+    AdminServiceOptions options;
+    FORETOKEN_ASSIGN_OR_RETURN(options.secret, ReadSecretFile(config_.admin->secret_file));
+    options.store = store_.get();
+    options.manager = manager_.get();
+    options.http_counts = [this] {
+      std::vector<HttpServerCounts> counts;
+      for (const auto& listener : listeners_) counts.push_back(listener->counts());
+      return counts;
+    };
+    admin_ = std::make_unique<AdminService>(*context_, std::move(options));
+    HttpListenerOptions listener = ListenerOptions(config_, config_.admin->listen);
+    listener.check_head = [this](const HttpRequest& head) { return admin_->CheckHead(head); };
+    FORETOKEN_ASSIGN_OR_RETURN(
+        admin_listener_,
+        HttpServer::Create(*io_, std::move(listener),
+                           [this](HttpExchange& exchange) { return admin_->Answer(exchange); }));
+    return OkStatus();
+  }
+
+  ServerConfig config_;
+  const ServerOptions options_;
+  const std::unique_ptr<RuntimeManager> manager_;
+  AccessLog access_log_;
+  std::unique_ptr<ModelPool> pool_;
+  std::unique_ptr<ApiContext> context_;
+  Mutex mutex_;
+  std::set<std::string> known_tenants_ FORETOKEN_GUARDED_BY(mutex_);
+  std::unique_ptr<UsageLedger> ledger_;
+  std::unique_ptr<TenantStore> store_;
+  std::unique_ptr<TenantDirectory> directory_;
+  std::unique_ptr<ApiService> service_;
+  std::unique_ptr<AdminService> admin_;
+  std::unique_ptr<IoThreads> io_;
+  std::vector<std::unique_ptr<HttpServer>> listeners_;
+  std::unique_ptr<HttpServer> admin_listener_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Server>> Server::Create(ServerConfig config, ServerOptions options,
+                                               std::unique_ptr<RuntimeManager> manager) {
+  auto server =
+      std::make_unique<ServerImpl>(std::move(config), std::move(options), std::move(manager));
+  FORETOKEN_RETURN_IF_ERROR(server->Open());
+  return std::unique_ptr<Server>(std::move(server));
+}
+
+}  // namespace foretoken
