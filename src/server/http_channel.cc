@@ -10,9 +10,6 @@
 namespace foretoken {
 namespace {
 
-// What a peer may send ahead while it waits for an answer.
-constexpr size_t kMaxReadAheadBytes = 64 * 1024;
-
 template <typename Action>
 class OnExit {
  public:
@@ -67,7 +64,7 @@ void HttpChannel::Watch(std::function<void()> on_closed) {
   on_closed_ = std::move(on_closed);
   if (peer_closed_) {
     OnPeerClosed();
-  } else if (input_.size() < kMaxReadAheadBytes) {
+  } else if (input_.empty()) {
     StartRead();
   }
 }
@@ -90,8 +87,6 @@ void HttpChannel::OnRead(const boost::system::error_code& error, size_t size) {
       status_ = CancelledError("the connection broke: " + error.message());
     }
     OnPeerClosed();
-  } else if (on_closed_ && input_.size() < kMaxReadAheadBytes) {
-    StartRead();
   }
   read_event_.NotifyAll();
 }
@@ -142,7 +137,7 @@ asio::awaitable<Status> HttpChannel::WriteNow(std::string bytes) {
       OnPeerClosed();
     }
   }
-  co_return status_;
+  co_return written == bytes.size() ? OkStatus() : status_;
 }
 
 asio::awaitable<void> HttpChannel::Close(bool unread_request,

@@ -15,9 +15,10 @@
 
 namespace foretoken {
 
-// The bytes of one connection, both ways. Reading goes on while a request is answered, so that a
-// peer that goes away is noticed; what it sends meanwhile is kept, up to a bound. Everything but
-// construction runs on the stream's strand. Once broken (status()), it stays so.
+// The bytes of one connection, both ways. It reads while a request is answered, so that a peer that
+// goes away is noticed; the first bytes that come instead are kept, and no more are taken before
+// they are used. Everything but construction runs on the stream's strand. Once broken (status()),
+// it stays so.
 class HttpChannel : public std::enable_shared_from_this<HttpChannel> {
  public:
   enum class ReadOutcome { kBytes, kClosed, kTimedOut };
@@ -38,7 +39,8 @@ class HttpChannel : public std::enable_shared_from_this<HttpChannel> {
   // Makes a Read that waits, and the next ones, return kTimedOut.
   void ExpireReading();
 
-  // Reads ahead and calls `on_closed` once when the peer closes, until StopWatching.
+  // Calls `on_closed` once when the peer closes, until StopWatching; a peer that has sent something
+  // else first is noticed by the next write only.
   void Watch(std::function<void()> on_closed);
   void StopWatching() { on_closed_ = nullptr; }
   // Whether no read is under way and nothing unread is left.

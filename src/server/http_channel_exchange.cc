@@ -54,7 +54,9 @@ asio::awaitable<Status> ChannelExchange::Respond(HttpResponse response) {
   stage_ = Stage::kComplete;
   std::string bytes = Head(response, BodyFraming::kLength);
   if (!is_head_ && StatusHasBody(response.status)) bytes += response.body;
-  co_return co_await channel_.Write(std::move(bytes));
+  Status status = co_await channel_.Write(std::move(bytes));
+  delivered_ = status.ok();
+  co_return status;
 }
 
 asio::awaitable<Status> ChannelExchange::BeginStream(HttpResponse head, StreamHeartbeat heartbeat) {
@@ -88,8 +90,10 @@ asio::awaitable<Status> ChannelExchange::EndStream() {
   }
   stage_ = Stage::kComplete;
   heartbeat_due_.Disarm();
-  if (!sends_body_ || !chunked_) co_return channel_.status();
-  co_return co_await channel_.Write("0\r\n\r\n");
+  Status status = channel_.status();
+  if (sends_body_ && chunked_) status = co_await channel_.Write("0\r\n\r\n");
+  delivered_ = status.ok();
+  co_return status;
 }
 
 std::string ChannelExchange::Framed(std::string_view bytes) const {

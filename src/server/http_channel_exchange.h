@@ -37,10 +37,11 @@ class ChannelExchange final : public HttpExchange {
   asio::any_io_executor executor() override { return channel_.executor(); }
 
   bool answered() const { return stage_ != Stage::kUnanswered; }
-  bool complete() const { return stage_ == Stage::kComplete; }
+  // Whether all of the answer was taken by the socket.
+  bool delivered() const { return delivered_; }
   // Whether the answer is whole and told the client that the connection goes on.
   bool reusable() const {
-    return complete() && announced_keep_alive_ && !close_afterwards_ && channel_.status().ok();
+    return delivered_ && announced_keep_alive_ && !close_afterwards_ && channel_.status().ok();
   }
   int status() const { return status_; }
   // Whatever was or will be answered, the connection does not go on.
@@ -58,6 +59,7 @@ class ChannelExchange final : public HttpExchange {
   const ExchangeTerms terms_;
   const bool is_head_;
   Stage stage_ = Stage::kUnanswered;
+  bool delivered_ = false;
   int status_ = 0;
   bool announced_keep_alive_ = false;
   bool close_afterwards_ = false;

@@ -86,11 +86,12 @@ asio::awaitable<bool> HttpConnection::ServeRequest() {
   channel_->ClearReadDeadline();
   if (!arrived) co_return false;
 
+  const bool upgrade =
+      parser.asks_for_websocket() && state_->IsWebSocketPath(parser.request().path);
   HttpRequest request = std::move(parser.request());
-  if (!refusal && parser.asks_for_websocket() && state_->IsWebSocketPath(request.path)) {
+  if (!refusal && upgrade) {
     if (!channel_->quiet()) {
-      refusal =
-          state_->ErrorResponse(400, "an upgrade must wait for earlier answers, and for its own");
+      refusal = state_->ErrorResponse(400, "a client must wait for the answer to its upgrade");
     } else if (!IsWebSocketOriginAllowed(request, state_->options().websocket)) {
       refusal = state_->ErrorResponse(403, "pages of this origin may not connect");
     } else {
@@ -108,6 +109,7 @@ asio::awaitable<bool> HttpConnection::ServeRequest() {
   unread_request_ = !parser.done();
   ChannelExchange exchange(*state_, *channel_, std::move(request), std::move(body_memory_), terms);
   if (refusal) {
+    exchange.ReleaseBody();  // whoever is slow to read the answer holds no memory of others'
     const Status sent = co_await exchange.Respond(*std::move(refusal));
     static_cast<void>(sent);  // reusable() knows
   } else {
@@ -115,7 +117,7 @@ asio::awaitable<bool> HttpConnection::ServeRequest() {
     co_await RunHandler(exchange);
   }
   record.status = exchange.status();
-  record.disconnected = !exchange.complete() || !channel_->status().ok();
+  record.disconnected = !exchange.delivered();
   Record(std::move(record), started, bytes_in, bytes_out);
   co_return exchange.reusable();
 }

@@ -61,7 +61,7 @@ class HttpExchange {
   virtual bool disconnected() const = 0;
   // Calls `callback` once when that happens, at once if it has; never after the handler returned.
   // A later one replaces it; an empty one takes it back.
-  // A peer that sends much ahead of its answer is noticed by the next write only.
+  // A peer that has sent its next request ahead is noticed by the next write only.
   virtual void OnDisconnect(std::function<void()> callback) = 0;
   virtual asio::any_io_executor executor() = 0;
 

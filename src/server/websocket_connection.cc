@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -27,13 +28,13 @@ namespace http = boost::beast::http;
 namespace websocket = boost::beast::websocket;
 
 constexpr size_t kMaxIncomingMessages = 64;
-constexpr size_t kReadBytes = 16 * 1024;
 
 }  // namespace
 
 struct WebSocketConnection::Frames {
   explicit Frames(HttpStream& stream) : socket(stream) {}
   websocket::stream<HttpStream&> socket;
+  std::array<char, 16 * 1024> read_buffer;
 };
 
 bool IsWebSocketOriginAllowed(const HttpRequest& request, const WebSocketOptions& options) {
@@ -200,18 +201,8 @@ bool WebSocketConnection::InputIsFull() const {
 asio::awaitable<bool> WebSocketConnection::ReadMessage(Message& message) {
   websocket::stream<HttpStream&>& socket = frames_->socket;
   do {
-    const size_t before = message.text.size();
-    const auto wanted = static_cast<int64_t>(before + kReadBytes);
-    if (!message.memory.GrowTo(state_->body_bytes(), wanted)) {
-      state_->Count(&HttpServerCounts::refused_bodies);
-      co_await Close(websocket::close_code::try_again_later, "too many large messages at once");
-      co_return false;
-    }
-    message.text.resize(before + kReadBytes);
-    const auto [error, size] =
-        co_await socket.async_read_some(asio::buffer(message.text.data() + before, kReadBytes),
-                                        asio::as_tuple(asio::use_awaitable));
-    message.text.resize(before + size);
+    const auto [error, size] = co_await socket.async_read_some(asio::buffer(frames_->read_buffer),
+                                                               asio::as_tuple(asio::use_awaitable));
     if (error == websocket::error::closed) {
       outcome_.closed_in_order = true;
       MarkClosed(CancelledError("the client closed the session"));
@@ -229,6 +220,14 @@ asio::awaitable<bool> WebSocketConnection::ReadMessage(Message& message) {
       co_await Close(websocket::close_code::unknown_data, "only text is understood");
       co_return false;
     }
+    const auto bytes = static_cast<int64_t>(message.text.size() + size);
+    if (!message.memory.GrowTo(state_->body_bytes(), bytes)) {
+      state_->Count(&HttpServerCounts::refused_bodies);
+      message = Message();
+      co_await Close(websocket::close_code::try_again_later, "too many large messages at once");
+      co_return false;
+    }
+    message.text.append(frames_->read_buffer.data(), size);
   } while (!socket.is_message_done());
   co_return true;
 }

@@ -44,7 +44,7 @@ class ChannelExchangeTest : public testing::Test {
   RawHttpClient& client_ = *pair_.client;
   HttpServerState state_{HttpListenerOptions(), nullptr, nullptr};
   std::shared_ptr<HttpChannel> channel_ = std::make_shared<HttpChannel>(
-      std::move(pair_.server), nullptr, std::chrono::milliseconds(1000));
+      std::move(pair_.server), nullptr, std::chrono::milliseconds(100));
   std::unique_ptr<ChannelExchange> exchange_;
   bool reusable_ = false;
 };
@@ -58,7 +58,7 @@ TEST_F(ChannelExchangeTest, AnswersOnce) {
     response.status = 201;
     response.body = "once";
     EXPECT_TRUE((co_await exchange.Respond(response)).ok());
-    EXPECT_TRUE(exchange.complete());
+    EXPECT_TRUE(exchange.delivered());
     EXPECT_EQ(exchange.status(), 201);
     EXPECT_EQ((co_await exchange.Respond(response)).code(), StatusCode::kFailedPrecondition);
     EXPECT_EQ((co_await exchange.BeginStream(response)).code(), StatusCode::kFailedPrecondition);
@@ -75,7 +75,7 @@ TEST_F(ChannelExchangeTest, StreamsInChunks) {
   Answer("GET", {}, [](ChannelExchange& exchange) -> asio::awaitable<void> {
     EXPECT_TRUE((co_await exchange.BeginStream(HttpResponse())).ok());
     EXPECT_TRUE(exchange.answered());
-    EXPECT_FALSE(exchange.complete());
+    EXPECT_FALSE(exchange.delivered());
     EXPECT_TRUE((co_await exchange.Write("one")).ok());
     EXPECT_TRUE((co_await exchange.Write("")).ok());  // must not end it
     EXPECT_TRUE((co_await exchange.Write(std::string(300, 'x'))).ok());

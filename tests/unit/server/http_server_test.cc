@@ -116,12 +116,16 @@ TEST(HttpServerTest, ManyClientsAtOnceGetTheirOwnAnswers) {
 
 TEST(HttpServerTest, ADrainClosesIdleConnectionsAndLetsAnswersEnd) {
   Arrivals<int> begun;
-  HttpTestServer server([&begun](HttpExchange& exchange) -> asio::awaitable<void> {
-    begun.Push(1);
-    if (exchange.request().path == "/slow") co_await Sleep(exchange, milliseconds(50));
-    EXPECT_FALSE(exchange.disconnected());
-    co_await Echo(exchange);
-  });
+  HttpListenerOptions options;
+  options.linger_time = milliseconds(20);  // these clients do not close by themselves
+  HttpTestServer server(
+      [&begun](HttpExchange& exchange) -> asio::awaitable<void> {
+        begun.Push(1);
+        if (exchange.request().path == "/slow") co_await Sleep(exchange, milliseconds(50));
+        EXPECT_FALSE(exchange.disconnected());
+        co_await Echo(exchange);
+      },
+      options);
   RawHttpClient idle(server.port());
   idle.Send(kGet);
   EXPECT_EQ(idle.ReadResponse().status, 200);
