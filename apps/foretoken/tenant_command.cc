@@ -98,7 +98,7 @@ Status RemoveTenantOf(const TenantCommand& command) {
         "another process is reading the store: older copies of what was deleted stay in "
         "its log until it is overwritten");
   }
-  return WriteOutput(fmt::format("Deleted of {}: {} tenant, {} keys, {} usage records{}\n",
+  return WriteOutput(fmt::format("Deleted of {}: tenants {}, keys {}, usage records {}{}\n",
                                  command.name, deletion.tenant ? 1 : 0, deletion.keys,
                                  deletion.usage_records,
                                  command.usage_too ? "" : " (--usage deletes those)"));

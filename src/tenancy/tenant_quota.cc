@@ -264,7 +264,7 @@ int64_t QuotaTicket::RetryAfterMs() {
     ++requests;
     tokens += place->tokens;
   }
-  const QuotaLimits& limits = quota.limits_;
+  const QuotaLimits limits = quota.limits_;
   int64_t time_ms = now_ms;
   if (limits.requests_per_minute > 0) {
     requests += static_cast<int64_t>(quota.granted_.size());

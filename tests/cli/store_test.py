@@ -62,7 +62,7 @@ def test_a_tenant_is_added_changed_and_removed(store):
     assert table[1].split()[:3] == ["acme", "disabled", "2"]
     succeeded(store("key", "add", "acme"))
     removed = succeeded(store("tenant", "rm", "acme"))
-    assert "1 tenant, 1 keys, 0 usage records" in removed
+    assert "tenants 1, keys 1, usage records 0" in removed
     assert tenants(store) == [] and keys(store) == []
     refused(store("tenant", "rm", "acme"), 1, "'acme'")
 
@@ -134,7 +134,7 @@ def test_usage_is_reported_by_what_is_asked_for(store):
     refused(store("usage", "--by", "hour"), 2, "'hour'")
     refused(store("usage", "--from", "yesterday"), 2, "'yesterday'")
     refused(store("usage", "--csv", "--json"), 2, "--csv")
-    assert "3 usage records" not in succeeded(store("tenant", "rm", "acme", "--usage"))
+    assert "usage records 2\n" in succeeded(store("tenant", "rm", "acme", "--usage"))
     assert [row["tenant"] for row in json.loads(succeeded(store("usage", "--json")))] == ["other"]
 
 

@@ -4,19 +4,26 @@
 #include <gtest/gtest.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <sstream>
 #include <string>
+#include <vector>
 
 namespace foretoken {
 namespace {
 
 using ::testing::HasSubstr;
 
-// What a command line makes of a tenant.
+// What a command line makes of a tenant. Words are between single spaces; two make an empty one.
 Result<TenantRecord> Applied(const std::string& line, TenantRecord tenant = {.name = "acme"}) {
+  std::vector<std::string> words;
+  std::istringstream stream(line);
+  for (std::string word; std::getline(stream, word, ' ');) words.push_back(word);
+  std::reverse(words.begin(), words.end());  // as CLI11 wants them
   CLI::App app;
   TenantFlags flags;
   AddTenantFlags(app, flags);
-  app.parse(line);
+  app.parse(words);
   if (const Status status = ApplyTenantFlags(flags, tenant); !status.ok()) return status;
   return tenant;
 }
@@ -65,7 +72,7 @@ TEST(TenantFlagsTest, WordsStandForNoneAndForTheServersDefault) {
                                .models = {"big"},
                                .adapters = {"tone"}};
   EXPECT_EQ(*Applied("--target default --draft default --speculation default "
-                     "--models '' --adapters ''",
+                     "--adapters  --models  --enable",
                      tenant),
             TenantRecord{.name = "acme"});
   EXPECT_TRUE(Applied("--enable", {.name = "a", .enabled = false})->enabled);

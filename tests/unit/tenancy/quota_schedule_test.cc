@@ -311,7 +311,7 @@ class ClientSimulation {
       c.ticket.reset();
       At(200, [this, client] { Prompt(client); });
     } else if (clock_.steady_ms - c.asked_ms < 5000) {
-      At(20, [this, client] { Wait(client); });
+      At(100, [this, client] { Wait(client); });
     } else {
       const int64_t seconds = std::stoll(RetryAfterSeconds(c.ticket->RetryAfterMs()));
       c.ticket.reset();
@@ -355,13 +355,13 @@ class ClientSimulation {
 };
 
 TEST(QuotaScheduleTest, AThousandClientsUseNearlyAllOfTheirQuotaAndNeverMore) {
-  for (const int64_t limit : {10'000, 60'000, 600'000}) {
+  for (const int64_t limit : {10'000, 200'000}) {
     SCOPED_TRACE(limit);
     FakeQuotaClock clock;
     TenantQuota quota({.tokens_per_minute = limit}, clock.Get());
     ClientSimulation simulation(quota, clock);
     for (int i = 0; i < 1000; ++i) simulation.AddClient();
-    constexpr int64_t kMinutes = 5;
+    constexpr int64_t kMinutes = 3;
     simulation.Run(kMinutes * kMinuteMs);
     int64_t used = 0;
     for (const Use& use : simulation.used()) used += use.amount;
