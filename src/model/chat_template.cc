@@ -5,6 +5,7 @@
 #include <chat.h>
 #include <log.h>
 
+#include <algorithm>
 #include <exception>
 #include <mutex>
 #include <optional>
@@ -158,6 +159,10 @@ std::string NewCallId() {
   return id;
 }
 
+std::string_view LeadingSpace(std::string_view text) {
+  return text.substr(0, std::min(text.find_first_not_of(" \t\r\n"), text.size()));
+}
+
 // Reads the whole text again with every piece: the parser under it has no other way. What it says
 // of a beginning may change with more text only by growing; where it does not, nothing is said.
 class TemplateReplyParser : public ReplyParser {
@@ -166,41 +171,50 @@ class TemplateReplyParser : public ReplyParser {
 
   ReplyDelta Push(std::string_view text) override {
     text_ += text;
-    return Advance(/*is_partial=*/true).value_or(ReplyDelta());
+    ReplyDelta delta = Advance(/*is_partial=*/true);
+    // Most parsers drop space before content; without a call it would be missing.
+    if (content_.empty() && !delta.content.empty() && LeadingSpace(delta.content).empty() &&
+        said_.tool_calls.empty()) {
+      delta.content.insert(0, LeadingSpace(text_));
+    }
+    content_ += delta.content;
+    return delta;
   }
 
   ReplyDelta Finish() override {
-    if (std::optional<ReplyDelta> delta = Advance(/*is_partial=*/false)) return *std::move(delta);
-    // Not of the form: what was not said yet is content, unless a call has begun.
-    if (said_.tool_calls.empty() && text_.starts_with(said_.content)) {
-      return {.content = text_.substr(said_.content.size())};
+    ReplyDelta delta = Advance(/*is_partial=*/false);
+    // Without a call all text is content, such as the beginning of a marker that did not go on.
+    if (said_.tool_calls.empty() && text_.starts_with(content_)) {
+      delta.content = text_.substr(content_.size());
     }
-    return {};
+    return delta;
   }
 
  private:
-  std::optional<ReplyDelta> Advance(bool is_partial) {
+  // What is said now and was not before.
+  ReplyDelta Advance(bool is_partial) {
+    ReplyDelta delta;
     try {
       common_chat_msg message = common_chat_parse(text_, is_partial, syntax_);
       message.set_tool_call_ids(call_ids_, NewCallId);
-      ReplyDelta delta;
-      for (common_chat_msg_diff& diff : common_chat_msg_diff::compute_diffs(said_, message)) {
+      const auto diffs = common_chat_msg_diff::compute_diffs(said_, message);
+      for (const common_chat_msg_diff& diff : diffs) {
         delta.content += diff.content_delta;
         if (diff.tool_call_index == std::string::npos) continue;
-        delta.tool_calls.push_back({diff.tool_call_index, std::move(diff.tool_call_delta.id),
-                                    std::move(diff.tool_call_delta.name),
-                                    std::move(diff.tool_call_delta.arguments)});
+        delta.tool_calls.push_back({diff.tool_call_index, diff.tool_call_delta.id,
+                                    diff.tool_call_delta.name, diff.tool_call_delta.arguments});
       }
       said_ = std::move(message);
-      return delta;
     } catch (const std::exception&) {
-      return std::nullopt;
+      // Not of the form, or not yet.
     }
+    return delta;
   }
 
   const common_chat_parser_params syntax_;
   std::string text_;
   common_chat_msg said_;
+  std::string content_;  // said of it, with the space before it
   std::vector<std::string> call_ids_;
 };
 
