@@ -10,7 +10,9 @@ namespace foretoken {
 
 // What one request used: a row of the ledger.
 struct UsageRecord {
-  std::string id;  // the server's own name of the request, never used twice
+  // The server's own name of the request, never used twice. Rows are kept in its order: one that
+  // begins with the time is written fastest.
+  std::string id;
   std::string tenant;
   std::string key_id;
   std::string model;

@@ -2,18 +2,50 @@
 #define FORETOKEN_UNIT_STORE_STORE_FIXTURE_H_
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <fstream>
 #include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "store/tenant_store.h"
 #include "store/usage_record.h"
 #include "testing/temp_directory.h"
 
 namespace foretoken {
+
+// Runs `child(pipe_end)` in a process of its own, which writes a Message for everything it was told
+// is done; kills it after that many of them, and returns all that came. No thread may run
+// here, and no connection to the store be open: SQLite's state of its locks would be copied.
+template <typename Message, typename Child>
+std::vector<Message> AcknowledgedBeforeKill(size_t count, const Child& child) {
+  int ends[2] = {-1, -1};
+  EXPECT_EQ(pipe(ends), 0);
+  const pid_t process = fork();
+  if (process == 0) {
+    child(ends[1]);
+    _exit(4);
+  }
+  close(ends[1]);
+  std::vector<Message> messages;
+  Message message;
+  while (read(ends[0], &message, sizeof message) == sizeof message) {
+    messages.push_back(message);
+    if (messages.size() == count) {
+      EXPECT_EQ(kill(process, SIGKILL), 0);
+    }
+  }
+  close(ends[0]);
+  int state = 0;
+  EXPECT_EQ(waitpid(process, &state, 0), process);
+  EXPECT_TRUE(WIFSIGNALED(state) && WTERMSIG(state) == SIGKILL) << state;
+  return messages;
+}
 
 // A store in a directory of its own.
 class StoreTest : public ::testing::Test {

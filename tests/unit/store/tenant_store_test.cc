@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -199,6 +202,37 @@ TEST_F(TenantStoreTest, UsageMayOutliveItsTenantAndBeDeletedLater) {
   EXPECT_FALSE(rest->tenant);
   EXPECT_EQ(rest->usage_records, 1);
   EXPECT_EQ((*ledger)->Sum({})->front().requests, 0);
+}
+
+struct KeyMessage {
+  std::array<char, kApiKeyIdBytes> id;
+};
+
+TEST_F(TenantStoreTest, AfterAKillEveryAcknowledgedChangeIsThere) {
+  ASSERT_TRUE(store_->AddTenant({.name = "acme"}).ok());
+  store_.reset();
+  // Makes keys and revokes each; each of the two is a change of its own.
+  const auto messages = AcknowledgedBeforeKill<KeyMessage>(10, [this](int pipe_end) {
+    const auto store = TenantStore::Open(path_, StoreFile::kMustExist);
+    while (store.ok()) {
+      const auto key = (*store)->AddKey("acme", "", std::nullopt);
+      if (!key.ok() || !(*store)->RevokeKey(key->record.id).ok()) return;
+      KeyMessage message;
+      std::copy(key->record.id.begin(), key->record.id.end(), message.id.begin());
+      if (write(pipe_end, &message, sizeof message) != sizeof message) return;
+    }
+  });
+  ASSERT_GE(messages.size(), 10u);
+  std::map<std::string, bool> revoked;
+  const auto store = TenantStore::Open(path_, StoreFile::kMustExist);
+  ASSERT_TRUE(store.ok());
+  const auto keys = (*store)->ListKeys();
+  ASSERT_TRUE(keys.ok());
+  for (const KeyRecord& key : *keys) revoked[key.id] = key.revoked_ms.has_value();
+  for (const KeyMessage& message : messages) {
+    const std::string id(message.id.begin(), message.id.end());
+    EXPECT_TRUE(revoked[id]) << id;
+  }
 }
 
 }  // namespace

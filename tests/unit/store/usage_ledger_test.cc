@@ -4,10 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <filesystem>
@@ -175,8 +173,8 @@ TEST_F(UsageLedgerTest, SumsTellApartWhatIsAskedFor) {
   EXPECT_EQ(*ledger_->Sum({.tenant = "c", .by = {Dimension::kTenant}}), Rows{});
 }
 
-// Writes records and names each on `acknowledged` once it is said to be on the disk; until killed.
-[[noreturn]] void RecordUntilKilled(const std::string& path, int acknowledged) {
+// Writes records from several threads and names each once it is said to be on the disk.
+void RecordForever(const std::string& path, int acknowledged) {
   auto ledger = UsageLedger::Open(path, StoreFile::kMustExist);
   if (!ledger.ok()) _exit(1);
   std::vector<std::thread> threads;
@@ -193,31 +191,15 @@ TEST_F(UsageLedgerTest, SumsTellApartWhatIsAskedFor) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  _exit(0);
 }
 
 TEST_F(UsageLedgerTest, AfterAKillEveryAcknowledgedRecordIsThere) {
-  ledger_.reset();  // no thread of ours may run when a process forks
-  for (int round = 0; round < 5; ++round) {
-    int ends[2];
-    ASSERT_EQ(pipe(ends), 0);
-    const pid_t child = fork();
-    if (child == 0) RecordUntilKilled(path_, ends[1]);
-    ASSERT_GT(child, 0);
-    close(ends[1]);
-    std::vector<int32_t> acknowledged;
-    int32_t number = 0;
-    bool killed = false;
-    while (read(ends[0], &number, sizeof number) == sizeof number) {
-      acknowledged.push_back(number);
-      if (!killed && acknowledged.size() > 20U + 7U * static_cast<unsigned>(round)) {
-        killed = kill(child, SIGKILL) == 0;
-      }
-    }
-    close(ends[0]);
-    int state = 0;
-    ASSERT_EQ(waitpid(child, &state, 0), child);
-    ASSERT_TRUE(WIFSIGNALED(state) && WTERMSIG(state) == SIGKILL) << state;
+  ledger_.reset();
+  store_.reset();
+  for (size_t round = 0; round < 5; ++round) {
+    const auto acknowledged = AcknowledgedBeforeKill<int32_t>(
+        20 + 7 * round, [this](int pipe_end) { RecordForever(path_, pipe_end); });
+    ASSERT_FALSE(acknowledged.empty());
     SQLite::Database database(path_, SQLite::OPEN_READWRITE);
     SQLite::Statement row(database, "SELECT count(*) FROM usage WHERE id = ?");
     for (const int32_t expected : acknowledged) {
