@@ -71,8 +71,8 @@ Result<ServerConfig> ConfigOf(const ServeFlags& flags) {
   ServerConfig config;
   const auto listen = ParseListenAddress(flags.listen);
   if (!listen) {
-    return InvalidArgumentError(fmt::format(
-        "--listen is '{}'; ADDRESS:PORT is wanted: 127.0.0.1:8080", flags.listen));
+    return InvalidArgumentError(
+        fmt::format("--listen is '{}'; ADDRESS:PORT is wanted: 127.0.0.1:8080", flags.listen));
   }
   if (!IsLoopback(*listen)) {
     return InvalidArgumentError(
@@ -183,8 +183,8 @@ void AddServeCommand(CLI::App& app, int& exit_code) {
   AddIntegerFlag(*command, "--kv-cache",
                  "Tokens of KV cache that all requests share (default: as many as --context)", 16,
                  16 << 20, flags->kv_cache_tokens);
-  AddIntegerFlag(*command, "--threads",
-                 "Threads that compute (default: the physical cores)", 1, 1024, flags->threads);
+  AddIntegerFlag(*command, "--threads", "Threads that compute (default: the physical cores)", 1,
+                 1024, flags->threads);
   command->callback([flags, &exit_code] { exit_code = RunServe(*flags); });
 }
 

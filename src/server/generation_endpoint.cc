@@ -132,10 +132,83 @@ AnswerHead HeadOf(const ApiContext& context, const JobRequest& request, std::str
           .system_fingerprint = context.system_fingerprint};
 }
 
+GenerationEndpoint EndpointOf(const ApiContext& context, ChatCompletionRequest&& request) {
+  GenerationEndpoint endpoint;
+  endpoint.request.id = RequestIdOf({});
+  endpoint.request.fields = std::move(request.common);
+  endpoint.request.prompts.emplace_back(request.prompt);
+  const GenerationFields& fields = endpoint.request.fields;
+  endpoint.make_form = [head = HeadOf(context, endpoint.request, "chatcmpl"),
+                        stream = fields.stream, include_usage = fields.include_usage,
+                        has_logprobs = fields.options.logprobs.has_value(),
+                        prompt = std::move(request.prompt)](
+                           const GenerationJob& job) -> WireResult<std::unique_ptr<AnswerForm>> {
+    ChatAnswerOptions options;
+    options.head = head;
+    if (options.head.model.empty()) options.head.model = job.model_name();
+    options.choices = job.choices();
+    options.stream = stream;
+    options.include_usage = include_usage;
+    options.logprob_bytes = BytesOf(job, has_logprobs);
+    for (size_t i = 0; !prompt.tools.empty() && i < job.choices(); ++i) {
+      auto parser = job.tokenizer().NewReplyParser(prompt);
+      if (!parser.ok()) return WireErrorOf(parser.status());
+      options.parsers.push_back(*std::move(parser));
+    }
+    return std::unique_ptr<AnswerForm>(std::make_unique<ChatAnswerForm>(std::move(options)));
+  };
+  return endpoint;
+}
+
+GenerationEndpoint EndpointOf(const ApiContext& context, CompletionRequest&& request) {
+  GenerationEndpoint endpoint;
+  endpoint.request.id = RequestIdOf({});
+  endpoint.request.fields = std::move(request.common);
+  endpoint.request.prompts = std::move(request.prompts);
+  const GenerationFields& fields = endpoint.request.fields;
+  endpoint.make_form = [head = HeadOf(context, endpoint.request, "cmpl"), stream = fields.stream,
+                        include_usage = fields.include_usage,
+                        has_logprobs = fields.options.logprobs.has_value()](
+                           const GenerationJob& job) -> WireResult<std::unique_ptr<AnswerForm>> {
+    CompletionAnswerOptions options;
+    options.head = head;
+    if (options.head.model.empty()) options.head.model = job.model_name();
+    options.choices = job.choices();
+    options.stream = stream;
+    options.include_usage = include_usage;
+    options.logprob_bytes = BytesOf(job, has_logprobs);
+    return std::unique_ptr<AnswerForm>(std::make_unique<CompletionAnswerForm>(std::move(options)));
+  };
+  return endpoint;
+}
+
+GenerationEndpoint EndpointOf(const ApiContext& context, ResponsesRequest&& request) {
+  GenerationEndpoint endpoint;
+  endpoint.request.id = RequestIdOf({});
+  endpoint.request.fields = request.common;
+  endpoint.request.prompts.emplace_back(request.prompt);
+  endpoint.make_form = [head = HeadOf(context, endpoint.request, "resp"),
+                        request = std::move(request)](
+                           const GenerationJob& job) -> WireResult<std::unique_ptr<AnswerForm>> {
+    AnswerHead own_head = head;
+    own_head.id = "resp_" + head.id.substr(head.id.find('-') + 1);
+    if (own_head.model.empty()) own_head.model = job.model_name();
+    std::unique_ptr<ReplyParser> parser;
+    if (!request.prompt.tools.empty()) {
+      auto made = job.tokenizer().NewReplyParser(request.prompt);
+      if (!made.ok()) return WireErrorOf(made.status());
+      parser = *std::move(made);
+    }
+    return std::unique_ptr<AnswerForm>(std::make_unique<ResponsesAnswerForm>(
+        ResponsesAnswer(std::move(own_head), request), std::move(parser)));
+  };
+  return endpoint;
+}
+
 }  // namespace
 
 asio::awaitable<void> AnswerGeneration(ApiContext& context, const ApiCaller& caller,
-                                       HttpExchange& exchange, GenerationEndpoint endpoint) {
+                                       HttpExchange& exchange, GenerationEndpoint& endpoint) {
   const auto job = std::make_shared<GenerationJob>(context, caller, exchange.executor());
   exchange.OnDisconnect([job] { job->Cancel(); });
   const bool is_streamed = endpoint.request.fields.stream;
@@ -144,7 +217,7 @@ asio::awaitable<void> AnswerGeneration(ApiContext& context, const ApiCaller& cal
   if (const auto& ignored = endpoint.request.fields.ignored_fields; !ignored.empty()) {
     headers.emplace_back("x-foretoken-ignored-fields", IgnoredFieldsHeader(ignored));
   }
-  std::optional<WireError> error = co_await job->Start(std::move(endpoint.request));
+  std::optional<WireError> error = co_await job->Start(endpoint.request);
   for (auto& header : job->rate_limit_headers()) headers.push_back(std::move(header));
   if (error) {
     for (const auto& header : job->retry_headers()) headers.push_back(header);
@@ -179,32 +252,8 @@ asio::awaitable<void> AnswerChatCompletion(ApiContext& context, const ApiCaller&
     (void)co_await exchange.Respond(ErrorResponse(*error));
     co_return;
   }
-  ChatCompletionRequest& request = *parsed;
-  GenerationEndpoint endpoint;
-  endpoint.request.id = RequestIdOf({});
-  endpoint.request.fields = std::move(request.common);
-  endpoint.request.prompts.emplace_back(request.prompt);
-  endpoint.make_form = [head = HeadOf(context, endpoint.request, "chatcmpl"),
-                        stream = endpoint.request.fields.stream,
-                        include_usage = endpoint.request.fields.include_usage,
-                        has_logprobs = endpoint.request.fields.options.logprobs.has_value(),
-                        prompt = std::move(request.prompt)](
-                           const GenerationJob& job) -> WireResult<std::unique_ptr<AnswerForm>> {
-    ChatAnswerOptions options;
-    options.head = head;
-    if (options.head.model.empty()) options.head.model = job.model_name();
-    options.choices = job.choices();
-    options.stream = stream;
-    options.include_usage = include_usage;
-    options.logprob_bytes = BytesOf(job, has_logprobs);
-    for (size_t i = 0; !prompt.tools.empty() && i < job.choices(); ++i) {
-      auto parser = job.tokenizer().NewReplyParser(prompt);
-      if (!parser.ok()) return WireErrorOf(parser.status());
-      options.parsers.push_back(*std::move(parser));
-    }
-    return std::unique_ptr<AnswerForm>(std::make_unique<ChatAnswerForm>(std::move(options)));
-  };
-  co_await AnswerGeneration(context, caller, exchange, std::move(endpoint));
+  GenerationEndpoint endpoint = EndpointOf(context, *std::move(parsed));
+  co_await AnswerGeneration(context, caller, exchange, endpoint);
 }
 
 asio::awaitable<void> AnswerCompletion(ApiContext& context, const ApiCaller& caller,
@@ -214,25 +263,8 @@ asio::awaitable<void> AnswerCompletion(ApiContext& context, const ApiCaller& cal
     (void)co_await exchange.Respond(ErrorResponse(parsed.error()));
     co_return;
   }
-  GenerationEndpoint endpoint;
-  endpoint.request.id = RequestIdOf({});
-  endpoint.request.fields = std::move(parsed->common);
-  endpoint.request.prompts = std::move(parsed->prompts);
-  endpoint.make_form = [head = HeadOf(context, endpoint.request, "cmpl"),
-                        stream = endpoint.request.fields.stream,
-                        include_usage = endpoint.request.fields.include_usage,
-                        has_logprobs = endpoint.request.fields.options.logprobs.has_value()](
-                           const GenerationJob& job) -> WireResult<std::unique_ptr<AnswerForm>> {
-    CompletionAnswerOptions options;
-    options.head = head;
-    if (options.head.model.empty()) options.head.model = job.model_name();
-    options.choices = job.choices();
-    options.stream = stream;
-    options.include_usage = include_usage;
-    options.logprob_bytes = BytesOf(job, has_logprobs);
-    return std::unique_ptr<AnswerForm>(std::make_unique<CompletionAnswerForm>(std::move(options)));
-  };
-  co_await AnswerGeneration(context, caller, exchange, std::move(endpoint));
+  GenerationEndpoint endpoint = EndpointOf(context, *std::move(parsed));
+  co_await AnswerGeneration(context, caller, exchange, endpoint);
 }
 
 asio::awaitable<void> AnswerResponses(ApiContext& context, const ApiCaller& caller,
@@ -245,26 +277,8 @@ asio::awaitable<void> AnswerResponses(ApiContext& context, const ApiCaller& call
     (void)co_await exchange.Respond(ErrorResponse(*error));
     co_return;
   }
-  GenerationEndpoint endpoint;
-  endpoint.request.id = RequestIdOf({});
-  endpoint.request.fields = parsed->common;
-  endpoint.request.prompts.emplace_back(parsed->prompt);
-  endpoint.make_form = [head = HeadOf(context, endpoint.request, "resp"),
-                        request = std::move(*parsed)](
-                           const GenerationJob& job) -> WireResult<std::unique_ptr<AnswerForm>> {
-    AnswerHead own_head = head;
-    own_head.id = "resp_" + head.id.substr(head.id.find('-') + 1);
-    if (own_head.model.empty()) own_head.model = job.model_name();
-    std::unique_ptr<ReplyParser> parser;
-    if (!request.prompt.tools.empty()) {
-      auto made = job.tokenizer().NewReplyParser(request.prompt);
-      if (!made.ok()) return WireErrorOf(made.status());
-      parser = *std::move(made);
-    }
-    return std::unique_ptr<AnswerForm>(std::make_unique<ResponsesAnswerForm>(
-        ResponsesAnswer(std::move(own_head), request), std::move(parser)));
-  };
-  co_await AnswerGeneration(context, caller, exchange, std::move(endpoint));
+  GenerationEndpoint endpoint = EndpointOf(context, *std::move(parsed));
+  co_await AnswerGeneration(context, caller, exchange, endpoint);
 }
 
 }  // namespace foretoken

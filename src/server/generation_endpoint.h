@@ -23,8 +23,9 @@ struct GenerationEndpoint {
 };
 
 // Runs the job and answers with its form, streamed or whole. A client that goes away cancels it.
+// Uses the endpoint up, which must live until it is done.
 asio::awaitable<void> AnswerGeneration(ApiContext& context, const ApiCaller& caller,
-                                       HttpExchange& exchange, GenerationEndpoint endpoint);
+                                       HttpExchange& exchange, GenerationEndpoint& endpoint);
 
 // The endpoints, from a request's body on.
 asio::awaitable<void> AnswerChatCompletion(ApiContext& context, const ApiCaller& caller,

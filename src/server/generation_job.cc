@@ -39,7 +39,7 @@ GenerationJob::~GenerationJob() {
   if (is_counted_) --context_.running_requests;
 }
 
-asio::awaitable<std::optional<WireError>> GenerationJob::Start(JobRequest request) {
+asio::awaitable<std::optional<WireError>> GenerationJob::Start(JobRequest& request) {
   usage_.id = request.id;
   usage_.tenant = caller_.record().name;
   usage_.key_id = caller_.key_id;
@@ -53,8 +53,9 @@ asio::awaitable<std::optional<WireError>> GenerationJob::Start(JobRequest reques
                     context_.config.limits.requests),
         retry_headers_);
   }
+  const ModelWaiter waiter{signal_, &is_cancelled_};
   WireResult<ModelLease> lease =
-      co_await AcquireModel(context_, caller_, request.fields.model, {signal_, &is_cancelled_});
+      co_await AcquireModel(context_, caller_, request.fields.model, waiter);
   if (!lease.ok()) co_return lease.error();
   lease_ = std::move(*lease);
   usage_.model = lease_.model().name;

@@ -44,9 +44,10 @@ class GenerationJob {
   GenerationJob(const GenerationJob&) = delete;
   GenerationJob& operator=(const GenerationJob&) = delete;
 
+  // Uses the request up, which must live until this is done.
   // Loads the model if it must, waits for the quota, starts every choice. The error of a request
   // that was refused; nothing runs then.
-  asio::awaitable<std::optional<WireError>> Start(JobRequest request);
+  asio::awaitable<std::optional<WireError>> Start(JobRequest& request);
   // The next event of any choice, each choice's in order; empty when all have finished. Tokens
   // beyond the quota are cut off: the choice then ends with kLength, and quota_limit() names it.
   asio::awaitable<std::optional<JobEvent>> Next();

@@ -36,7 +36,8 @@ SpeculativeConfig PolicyOf(const TenantRecord& record, const ServedModel& model)
 }
 
 asio::awaitable<WireResult<ModelLease>> AcquireModel(ApiContext& context, const ApiCaller& caller,
-                                                     std::string name, ModelWaiter waiter) {
+                                                     const std::string& name,
+                                                     const ModelWaiter& waiter) {
   const TenantRecord& record = caller.record();
   const ServedModel* const model = FindAllowedModel(context.pool, record, name);
   if (model == nullptr) co_return ModelNotFoundError(name);

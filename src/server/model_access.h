@@ -28,9 +28,11 @@ struct ModelWaiter {
   const bool* is_cancelled = nullptr;  // null: never
 };
 
-// The tenant's runtime on the model of that name, loaded if it must be.
+// The tenant's runtime on the model of that name, loaded if it must be. All must live until it is
+// done.
 asio::awaitable<WireResult<ModelLease>> AcquireModel(ApiContext& context, const ApiCaller& caller,
-                                                     std::string name, ModelWaiter waiter);
+                                                     const std::string& name,
+                                                     const ModelWaiter& waiter);
 
 }  // namespace foretoken
 

@@ -31,9 +31,9 @@ HttpResponse JsonResponse(std::string body, const std::vector<std::string>& igno
 
 // A lease for work without tokens of a quota.
 asio::awaitable<WireResult<ModelLease>> Acquire(ApiContext& context, const ApiCaller& caller,
-                                                HttpExchange& exchange, std::string name) {
-  const auto signal = std::make_shared<WakeSignal>(exchange.executor());
-  co_return co_await AcquireModel(context, caller, std::move(name), {signal, nullptr});
+                                                HttpExchange& exchange, const std::string& name) {
+  const ModelWaiter waiter{std::make_shared<WakeSignal>(exchange.executor()), nullptr};
+  co_return co_await AcquireModel(context, caller, name, waiter);
 }
 
 }  // namespace

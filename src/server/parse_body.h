@@ -34,12 +34,15 @@ template <typename Request>
 asio::awaitable<WireResult<Request>> ParseBody(ApiContext& context, HttpExchange& exchange,
                                                WireResult<Request> (*parse)(std::string_view)) {
   const std::string& body = exchange.request().body;
-  WireResult<Request> parsed =
-      body.size() <= kSmallBodyBytes
-          ? parse(body)
-          : co_await OnWorkers(context, [&body, parse] { return parse(body); });
+  // No co_await in a conditional expression: GCC 12 destroys its value twice.
+  std::optional<WireResult<Request>> parsed;
+  if (body.size() <= kSmallBodyBytes) {
+    parsed = parse(body);
+  } else {
+    parsed = co_await OnWorkers(context, [&body, parse] { return parse(body); });
+  }
   exchange.ReleaseBody();
-  co_return parsed;
+  co_return *std::move(parsed);
 }
 
 }  // namespace foretoken

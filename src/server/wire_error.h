@@ -34,6 +34,7 @@ class [[nodiscard]] WireResult {
   T& value() & { return std::get<T>(state_); }
   T&& value() && { return std::get<T>(std::move(state_)); }
   T& operator*() & { return value(); }
+  T&& operator*() && { return std::move(*this).value(); }
   T* operator->() { return &value(); }
   const T& value() const& { return std::get<T>(state_); }
   const T& operator*() const& { return value(); }
