@@ -270,10 +270,14 @@ std::string CallMarker(const autoparser::autoparser& analysis) {
 }  // namespace
 
 struct ChatTemplate::Parsed {
+  Parsed(const std::string& source, const std::string& begin_of_text,
+         const std::string& end_of_text)
+      : chat_template(source, begin_of_text, end_of_text) {}
+
   common_chat_template chat_template;
   // How calls look, found by rendering made-up conversations; done once, for the first who asks.
-  std::once_flag analysed = {};
-  autoparser::autoparser analysis = {};
+  std::once_flag analysed;
+  autoparser::autoparser analysis;
 };
 
 ChatTemplate::ChatTemplate(std::unique_ptr<Parsed> parsed) : parsed_(std::move(parsed)) {}
@@ -288,8 +292,7 @@ Result<ChatTemplate> ChatTemplate::Parse(const std::string& source,
   static const bool quiet = (common_log_set_verbosity_thold(-1), true);
   (void)quiet;
   try {
-    return ChatTemplate(
-        std::make_unique<Parsed>(common_chat_template(source, begin_of_text, end_of_text)));
+    return ChatTemplate(std::make_unique<Parsed>(source, begin_of_text, end_of_text));
   } catch (const std::exception& error) {
     return FailedPreconditionError(std::string("the model's chat template cannot be parsed: ") +
                                    error.what());
