@@ -159,47 +159,74 @@ std::string NewCallId() {
   return id;
 }
 
-std::string_view LeadingSpace(std::string_view text) {
-  return text.substr(0, std::min(text.find_first_not_of(" \t\r\n"), text.size()));
+constexpr std::string_view kSpace = " \t\r\n";
+
+std::string_view WithoutLeadingSpace(std::string_view text) {
+  return text.substr(std::min(text.find_first_not_of(kSpace), text.size()));
 }
 
-// Reads the whole text again with every piece: the parser under it has no other way. What it says
-// of a beginning may change with more text only by growing; where it does not, nothing is said.
+// Text that can hold no call is passed on as it comes. From where one may have begun, the whole
+// text is parsed again with every piece: the parser under it has no other way. What it says of a
+// beginning may change with more text only by growing; where it does not, nothing is said.
 class TemplateReplyParser : public ReplyParser {
  public:
-  explicit TemplateReplyParser(common_chat_parser_params syntax) : syntax_(std::move(syntax)) {}
+  // No call begins without `marker`; empty: it is not known how one begins.
+  TemplateReplyParser(common_chat_parser_params syntax, std::string marker)
+      : syntax_(std::move(syntax)), marker_(std::move(marker)) {}
 
   ReplyDelta Push(std::string_view text) override {
+    const size_t from = text_.size() - std::min(text_.size(), marker_.size());
     text_ += text;
-    ReplyDelta delta = Advance(/*is_partial=*/true);
-    // Most parsers drop space before content; without a call it would be missing.
-    if (content_.empty() && !delta.content.empty() && LeadingSpace(delta.content).empty() &&
-        said_.tool_calls.empty()) {
-      delta.content.insert(0, LeadingSpace(text_));
+    ReplyDelta delta;
+    if (!marker_met_) {
+      const size_t marker = text_.find(marker_, from);
+      marker_met_ = marker != std::string::npos;
+      delta.content = PassOn(marker_met_ ? marker : text_.size() - BegunMarkerLength());
     }
-    content_ += delta.content;
+    if (marker_met_) Advance(/*is_partial=*/true, delta);
     return delta;
   }
 
   ReplyDelta Finish() override {
-    ReplyDelta delta = Advance(/*is_partial=*/false);
+    ReplyDelta delta;
+    if (marker_met_) Advance(/*is_partial=*/false, delta);
+    if (!said_.tool_calls.empty()) return delta;
     // Without a call all text is content, such as the beginning of a marker that did not go on.
-    if (said_.tool_calls.empty() && text_.starts_with(content_)) {
-      delta.content = text_.substr(content_.size());
+    content_.resize(content_.size() - delta.content.size());
+    for (const std::string_view text : {std::string_view(text_), WithoutLeadingSpace(text_)}) {
+      if (text.starts_with(content_)) return {.content = std::string(text.substr(content_.size()))};
     }
     return delta;
   }
 
  private:
-  // What is said now and was not before.
-  ReplyDelta Advance(bool is_partial) {
-    ReplyDelta delta;
+  // Of the text's end: as much as a marker may begin with.
+  size_t BegunMarkerLength() const {
+    size_t length = std::min(text_.size(), marker_.size());
+    while (!text_.ends_with(std::string_view(marker_).substr(0, length))) --length;
+    return length;
+  }
+
+  // The content up to `end` that was not passed on yet; space at its end waits, since the parser
+  // may drop it before a call.
+  std::string PassOn(size_t end) {
+    const size_t length = std::string_view(text_).substr(0, end).find_last_not_of(kSpace) + 1;
+    if (length <= content_.size()) return "";
+    std::string more = text_.substr(content_.size(), length - content_.size());
+    content_ += more;
+    return more;
+  }
+
+  // Adds what the parser says now and did not before.
+  void Advance(bool is_partial, ReplyDelta& delta) {
     try {
       common_chat_msg message = common_chat_parse(text_, is_partial, syntax_);
       message.set_tool_call_ids(call_ids_, NewCallId);
+      AgreeOnContent(message);
       const auto diffs = common_chat_msg_diff::compute_diffs(said_, message);
       for (const common_chat_msg_diff& diff : diffs) {
         delta.content += diff.content_delta;
+        content_ += diff.content_delta;
         if (diff.tool_call_index == std::string::npos) continue;
         delta.tool_calls.push_back({diff.tool_call_index, diff.tool_call_delta.id,
                                     diff.tool_call_delta.name, diff.tool_call_delta.arguments});
@@ -208,23 +235,49 @@ class TemplateReplyParser : public ReplyParser {
     } catch (const std::exception&) {
       // Not of the form, or not yet.
     }
-    return delta;
+  }
+
+  // Most parsers drop space before content. Where this one says something else than what was passed
+  // on, it is no use to say it: the calls are what counts.
+  void AgreeOnContent(const common_chat_msg& message) {
+    for (const std::string_view passed :
+         {std::string_view(content_), WithoutLeadingSpace(content_)}) {
+      if (!message.content.starts_with(passed)) continue;
+      said_.content = passed;
+      return;
+    }
+    said_.content = message.content;
   }
 
   const common_chat_parser_params syntax_;
+  const std::string marker_;
   std::string text_;
+  bool marker_met_ = false;
   common_chat_msg said_;
-  std::string content_;  // said of it, with the space before it
+  std::string content_;  // passed on
   std::vector<std::string> call_ids_;
 };
+
+// What every call begins with, if the template shows such a thing.
+std::string CallMarker(const autoparser::autoparser& analysis) {
+  const auto& format = analysis.tools.format;
+  if (format.openai_wrapper_trigger) return "";
+  const std::string_view marker = WithoutLeadingSpace(
+      !format.section_start.empty() ? format.section_start : format.per_call_start);
+  return std::string(marker.substr(0, marker.find_last_not_of(kSpace) + 1));
+}
 
 }  // namespace
 
 struct ChatTemplate::Parsed {
+  Parsed(const std::string& source, const std::string& begin_of_text,
+         const std::string& end_of_text)
+      : chat_template(source, begin_of_text, end_of_text) {}
+
   common_chat_template chat_template;
   // How calls look, found by rendering made-up conversations; done once, for the first who asks.
-  std::once_flag analysed = {};
-  autoparser::autoparser analysis = {};
+  std::once_flag analysed;
+  autoparser::autoparser analysis;
 };
 
 ChatTemplate::ChatTemplate(std::unique_ptr<Parsed> parsed) : parsed_(std::move(parsed)) {}
@@ -239,8 +292,7 @@ Result<ChatTemplate> ChatTemplate::Parse(const std::string& source,
   static const bool quiet = (common_log_set_verbosity_thold(-1), true);
   (void)quiet;
   try {
-    return ChatTemplate(
-        std::make_unique<Parsed>(common_chat_template(source, begin_of_text, end_of_text)));
+    return ChatTemplate(std::make_unique<Parsed>(source, begin_of_text, end_of_text));
   } catch (const std::exception& error) {
     return FailedPreconditionError(std::string("the model's chat template cannot be parsed: ") +
                                    error.what());
@@ -267,6 +319,7 @@ Result<std::unique_ptr<ReplyParser>> ChatTemplate::NewReplyParser(
     if (!params.ok()) return params.status();
     common_chat_parser_params syntax;
     std::vector<std::string> markers;
+    std::string call_marker;
     if (const auto special =
             common_chat_try_specialized_template(chat_template, chat_template.source(), *params)) {
       syntax = common_chat_parser_params(*special);
@@ -279,13 +332,15 @@ Result<std::unique_ptr<ReplyParser>> ChatTemplate::NewReplyParser(
       syntax.generation_prompt = common_chat_template_generation_prompt(chat_template, *params);
       syntax.parser = parsed_->analysis.build_parser(*params, syntax.generation_prompt);
       markers = parsed_->analysis.preserved_tokens;
+      call_marker = CallMarker(parsed_->analysis);
     }
     for (const std::string& marker : markers) {
       if (!control_texts.Find(marker, 0)) continue;
       return UnimplementedError("the model marks its calls of tools by the control token " +
                                 marker + ", which has no text");
     }
-    return std::unique_ptr<ReplyParser>(std::make_unique<TemplateReplyParser>(std::move(syntax)));
+    return std::unique_ptr<ReplyParser>(
+        std::make_unique<TemplateReplyParser>(std::move(syntax), std::move(call_marker)));
   } catch (const std::exception& error) {
     return UnimplementedError(
         std::string("the model's chat template does not show how tools are called: ") +

@@ -1,7 +1,6 @@
 #include "server/openai_list_answers.h"
 
 #include <bit>
-#include <cstring>
 
 #include "server/wire_text.h"
 #include "server/wire_writer.h"
@@ -20,9 +19,8 @@ void WriteModel(WireWriter& writer, const ModelEntry& model) {
 
 void WriteVector(WireWriter& writer, const std::vector<float>& vector, bool base64) {
   if (base64) {
-    std::string bytes(vector.size() * sizeof(float), '\0');
-    std::memcpy(bytes.data(), vector.data(), bytes.size());
-    writer.String(EncodeBase64(bytes));
+    const auto* bytes = reinterpret_cast<const char*>(vector.data());
+    writer.String(EncodeBase64({bytes, vector.size() * sizeof(float)}));
     return;
   }
   writer.BeginArray();

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "server/wire_json.h"
+#include "server/wire_text.h"
 
 namespace foretoken {
 namespace {
@@ -21,7 +22,7 @@ std::string ReadPart(const nlohmann::json& json, const std::string& path,
     // The rest of the part means nothing then.
     part.FailUnsupported(
         "type", fmt::format("{} is \"{}\"; only text is supported: {}", part.PathOf("type"),
-                            type.substr(0, 64), fmt::join(part_types, ", ")));
+                            type.substr(0, 64), JoinWithCommas(part_types)));
     return "";
   }
   std::string text = part.RequiredString(type == "refusal" ? "refusal" : "text");

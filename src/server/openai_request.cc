@@ -10,6 +10,7 @@
 #include "server/openai_tool_fields.h"
 #include "server/wire_object.h"
 #include "server/wire_request.h"
+#include "server/wire_text.h"
 
 namespace foretoken {
 namespace {
@@ -170,8 +171,22 @@ WireResult<DetokenizeRequest> ParseDetokenizeRequest(std::string_view body) {
   return ParseRequest(body, ReadDetokenize);
 }
 
+std::optional<WireError> RefuseWithoutGrammar(const ToolFields& tools, const ResponseFormat& format,
+                                              std::string_view format_param) {
+  WireError error = {400, "invalid_request_error", "tool_choice", "unsupported_value", ""};
+  if (tools.choice == ToolChoice::kRequired || tools.choice == ToolChoice::kNamed) {
+    error.message = "tool_choice can be \"auto\" or \"none\" only: a call cannot be enforced yet";
+    return error;
+  }
+  if (format.kind == ResponseFormatKind::kText) return std::nullopt;
+  error.param = fmt::format("{}.type", format_param);
+  error.message = fmt::format(
+      "{} can be \"text\" only: a form of the answer cannot be enforced yet", error.param);
+  return error;
+}
+
 std::string IgnoredFieldsHeader(const std::vector<std::string>& ignored_fields) {
-  return fmt::format("{}", fmt::join(ignored_fields, ", "));
+  return JoinWithCommas(ignored_fields);
 }
 
 }  // namespace foretoken

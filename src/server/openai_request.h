@@ -108,6 +108,11 @@ WireResult<EmbeddingsRequest> ParseEmbeddingsRequest(std::string_view body);
 WireResult<TokenizeRequest> ParseTokenizeRequest(std::string_view body);
 WireResult<DetokenizeRequest> ParseDetokenizeRequest(std::string_view body);
 
+// The error for what only a grammar could hold a model to, where there is none: a call that must
+// be made, a form of the answer. `format_param`: the field that is the format.
+std::optional<WireError> RefuseWithoutGrammar(const ToolFields& tools, const ResponseFormat& format,
+                                              std::string_view format_param);
+
 // The value of the header that names the fields that had no effect.
 std::string IgnoredFieldsHeader(const std::vector<std::string>& ignored_fields);
 

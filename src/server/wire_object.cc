@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "server/wire_json.h"
+#include "server/wire_text.h"
 
 namespace foretoken {
 namespace {
@@ -133,8 +134,7 @@ std::optional<std::string> WireObject::String(const char* name) {
 
 std::optional<std::string> WireObject::OneOf(const char* name,
                                              std::initializer_list<const char*> allowed) {
-  const std::string expected =
-      (allowed.size() > 1 ? "one of " : "") + fmt::format("{}", fmt::join(allowed, ", "));
+  const std::string expected = (allowed.size() > 1 ? "one of " : "") + JoinWithCommas(allowed);
   const auto* value = FindTyped(name, nlohmann::json::value_t::string, expected);
   if (value == nullptr) return std::nullopt;
   const auto& text = value->get_ref<const std::string&>();

@@ -18,6 +18,17 @@ void AppendJsonNumber(std::string& out, float value);
 void AppendJsonNumber(std::string& out, double value);
 void AppendJsonNumber(std::string& out, int64_t value);
 
+// "a, b, c".
+template <typename Words>
+std::string JoinWithCommas(const Words& words) {
+  std::string out;
+  for (const std::string_view word : words) {
+    if (!out.empty()) out += ", ";
+    out += word;
+  }
+  return out;
+}
+
 // `text` with bytes that are no UTF-8 as U+FFFD.
 std::string ReplaceInvalidUtf8(std::string_view text);
 

@@ -169,9 +169,9 @@ TEST(ChatTemplateTest, CallsAreReadWhateverThePieces) {
 
 TEST(ChatTemplateTest, TextWithoutCallsComesBackAsItIs) {
   const ChatTemplate chat_template = Parse(kToolTemplate);
-  for (const std::string text :
-       {"Just text.", "", "a < b, <cal", "{\"name\": 1}", "  spaces  \n",
-        "<call>\n{\"name\": \"unknown\", \"arguments\": {}}\n</call>", "<call>\nnot JSON"}) {
+  for (const std::string text : {"Just text.", "", "a < b, <cal", "{\"name\": 1}", "  spaces  \n",
+                                 "<call>\n{\"name\": \"unknown\", \"arguments\": {}}\n</call>",
+                                 "<call>\nnot JSON", " so <call> is what one writes", "<ca<call"}) {
     for (const size_t step : {1, 4, 1000}) {
       auto parser = chat_template.NewReplyParser(WithTools(), {});
       ASSERT_TRUE(parser.ok()) << parser.status().ToString();
@@ -180,6 +180,16 @@ TEST(ChatTemplateTest, TextWithoutCallsComesBackAsItIs) {
       EXPECT_EQ(reply.content, text) << step;
     }
   }
+}
+
+TEST(ChatTemplateTest, ContentDoesNotWaitForTheEnd) {
+  auto parser = Parse(kToolTemplate).NewReplyParser(WithTools(), {});
+  ASSERT_TRUE(parser.ok());
+  EXPECT_EQ((*parser)->Push(" Let me").content, " Let me");
+  EXPECT_EQ((*parser)->Push(" ").content, "") << "a call may follow";
+  EXPECT_EQ((*parser)->Push("see <ca").content, " see");
+  EXPECT_EQ((*parser)->Push("t. ").content, " <cat.");
+  EXPECT_EQ((*parser)->Finish().content, " ");
 }
 
 TEST(ChatTemplateTest, ACallThatALimitCutIsToldAsFarAsItCame) {

@@ -146,6 +146,26 @@ TEST(OpenAiRequestTest, TokenizeTakesTextOrMessages) {
       {"", "prompt", "missing_required_parameter", "prompt is missing; it must be a string"});
 }
 
+TEST(OpenAiRequestTest, WhatNeedsAGrammarIsRefusedWithoutOne) {
+  const auto refuse = [](ToolChoice choice, ResponseFormatKind kind) {
+    return RefuseWithoutGrammar({.choice = choice}, {.kind = kind}, "text.format");
+  };
+  EXPECT_FALSE(refuse(ToolChoice::kAuto, ResponseFormatKind::kText));
+  EXPECT_FALSE(refuse(ToolChoice::kNone, ResponseFormatKind::kText));
+  for (const ToolChoice choice : {ToolChoice::kRequired, ToolChoice::kNamed}) {
+    EXPECT_EQ(refuse(choice, ResponseFormatKind::kText),
+              (WireError{400, "invalid_request_error", "tool_choice", "unsupported_value",
+                         "tool_choice can be \"auto\" or \"none\" only: a call cannot be enforced "
+                         "yet"}));
+  }
+  for (const auto kind : {ResponseFormatKind::kJsonObject, ResponseFormatKind::kJsonSchema}) {
+    EXPECT_EQ(refuse(ToolChoice::kAuto, kind),
+              (WireError{400, "invalid_request_error", "text.format.type", "unsupported_value",
+                         "text.format.type can be \"text\" only: a form of the answer cannot be "
+                         "enforced yet"}));
+  }
+}
+
 TEST(OpenAiRequestTest, TheHeaderOfIgnoredFields) {
   EXPECT_EQ(IgnoredFieldsHeader({}), "");
   EXPECT_EQ(IgnoredFieldsHeader({"a", "b[0].c"}), "a, b[0].c");

@@ -7,8 +7,14 @@
 #include <string>
 #include <vector>
 
+#include "server/openai_chat_answer.h"
+#include "server/openai_completion_answer.h"
+#include "server/openai_list_answers.h"
 #include "server/openai_request.h"
+#include "server/openai_responses_answer.h"
 #include "server/openai_responses_request.h"
+#include "unit/server/json_schema.h"
+#include "unit/server/openai_answer_fixture.h"
 
 namespace foretoken {
 namespace {
@@ -138,7 +144,6 @@ TEST(OpenApiDocumentTest, TheBoundsOfNumbersAreTheParsers) {
         json body = endpoint.body;
         body[field] = value;
         if (field == "top_logprobs") body["logprobs"] = true;
-        if (field == "best_of") body["n"] = value;
         return !endpoint.parse(body.dump()).error;
       };
       ++checked;
@@ -179,6 +184,57 @@ TEST(OpenApiDocumentTest, EveryAnswerButTheRightOneIsAnError) {
       }
     }
   }
+}
+
+// What is wrong with an answer by the schema of its kind; empty: nothing.
+std::string Problem(const std::string& answer, const std::string& schema) {
+  return JsonSchema(Document()).Problem(json::parse(answer), Schema(schema));
+}
+
+TEST(OpenApiDocumentTest, AnswersAreAsDescribed) {
+  AnswerTotals totals = TestTotals();
+  totals.warnings = {"w"};
+  const std::vector<ChatChoice> chats = {
+      {.content = "x", .finish = FinishReason::kLength, .tokens = TestTokens()},
+      {.tool_calls = {{"call_1", "f", "{}"}}}};
+  EXPECT_EQ(Problem(ChatCompletionBody(TestHead(), chats, totals), "ChatCompletion"), "");
+  EXPECT_EQ(
+      Problem(ChatCompletionBody(TestHead(), chats, totals, TestTokenBytes), "ChatCompletion"), "");
+  EXPECT_EQ(Problem(ChatCompletionBody(TestHead(), {}, totals), "ChatCompletion"),
+            "$.choices: too few");
+  const std::vector<CompletionChoice> texts = {{.text = "x", .tokens = TestTokens()}};
+  EXPECT_EQ(Problem(CompletionBody(TestHead(), texts, totals), "Completion"), "");
+  EXPECT_EQ(Problem(CompletionBody(TestHead(), texts, totals, TestTokenBytes), "Completion"), "");
+  const std::vector<std::vector<float>> vectors = {{0.5f}, {}};
+  for (const bool base64 : {false, true}) {
+    EXPECT_EQ(Problem(EmbeddingListBody("m", vectors, base64, 3), "EmbeddingList"), "");
+  }
+  const ModelEntry model = {.id = "m", .owned_by = "x", .context_tokens = 5};
+  EXPECT_EQ(Problem(ModelBody(model), "Model"), "");
+  EXPECT_EQ(Problem(ModelListBody({&model, 1}), "ModelList"), "");
+  EXPECT_EQ(Problem(TokenizeBody({.tokens = {1}}), "TokenList"), "");
+  EXPECT_EQ(Problem(TokenizeBody({.tokens = {1}, .pieces = {{"a"}}}), "TokenList"), "");
+  EXPECT_EQ(Problem(DetokenizeBody("x"), "Text"), "");
+  EXPECT_EQ(Problem(WireErrorBody(WireErrorOf(InternalError("x"))), "Error"), "");
+}
+
+TEST(OpenApiDocumentTest, ResponsesAreAsDescribed) {
+  auto request = ParseResponsesRequest(R"({"model": "m", "input": "x", "instructions": "i",
+      "metadata": {"k": "v"}, "max_output_tokens": 3, "tool_choice": {"type": "function", "name": "f"},
+      "tools": [{"type": "function", "name": "f"}],
+      "text": {"format": {"type": "json_schema", "name": "s", "schema": {}}}})");
+  ASSERT_TRUE(request.ok());
+  for (const FinishReason reason : {FinishReason::kStop, FinishReason::kLength}) {
+    ResponsesAnswer answer(TestHead(), *request);
+    EXPECT_EQ(Problem(answer.Body(), "Response"), "");
+    answer.Add({.content = "a", .tool_calls = {{0, "call_1", "f", "{}"}}});
+    EXPECT_EQ(Problem(answer.Body(), "Response"), "");
+    answer.Finish(reason, TestTotals());
+    EXPECT_EQ(Problem(answer.Body(), "Response"), "");
+  }
+  ResponsesAnswer answer(TestHead(), *request);
+  answer.Fail(WireErrorOf(InternalError("x")));
+  EXPECT_EQ(Problem(answer.Body(), "Response"), "");
 }
 
 }  // namespace

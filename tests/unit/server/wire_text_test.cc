@@ -8,6 +8,7 @@
 #include <limits>
 #include <random>
 #include <string>
+#include <vector>
 
 namespace foretoken {
 namespace {
@@ -82,6 +83,12 @@ TEST(WireTextTest, NumbersReadBackAsTheyWere) {
   out += ' ';
   AppendJsonNumber(out, std::numeric_limits<int64_t>::min());
   EXPECT_EQ(out, "0.1 -9999.0 -9223372036854775808");
+}
+
+TEST(WireTextTest, Words) {
+  EXPECT_EQ(JoinWithCommas(std::vector<std::string>()), "");
+  EXPECT_EQ(JoinWithCommas(std::vector<std::string>{"a"}), "a");
+  EXPECT_EQ(JoinWithCommas(std::vector<std::string>{"a", "b", "c"}), "a, b, c");
 }
 
 TEST(WireTextTest, InvalidBytesAreReplacedAndTheRestIsKept) {
