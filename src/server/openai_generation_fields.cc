@@ -147,7 +147,7 @@ SpeculativeConfig SpeculationFields::Over(SpeculativeConfig base) const {
 }
 
 void ReadGenerationFields(WireObject& object, GenerationFields& fields) {
-  fields.model = object.RequiredString("model");
+  fields.model = object.String("model").value_or("");  // empty: the tenant's own
   SamplingOptions& sampling = fields.options.sampling;
   Set(sampling.temperature, object.Number("temperature", {0, 2}));
   if (const auto top_p = object.Number("top_p", {0, 1})) {

@@ -117,7 +117,7 @@ std::vector<std::string>& ReadCompletion(WireObject& object, CompletionRequest& 
 }
 
 std::vector<std::string>& ReadEmbeddings(WireObject& object, EmbeddingsRequest& request) {
-  request.model = object.RequiredString("model");
+  request.model = object.String("model").value_or("");  // empty: the tenant's own
   request.inputs = ReadPrompts(object, "input", kMaxEmbeddingInputs);
   request.base64 = object.OneOf("encoding_format", {"float", "base64"}) == "base64";
   if (const auto dimensions = object.Integer("dimensions", kDimensionsRange)) {
@@ -128,7 +128,7 @@ std::vector<std::string>& ReadEmbeddings(WireObject& object, EmbeddingsRequest& 
 }
 
 std::vector<std::string>& ReadTokenize(WireObject& object, TokenizeRequest& request) {
-  request.model = object.RequiredString("model");
+  request.model = object.String("model").value_or("");  // empty: the tenant's own
   request.add_special = object.Bool("add_special_tokens").value_or(true);
   request.with_pieces = object.Bool("return_token_strs").value_or(false);
   if (object.Find("messages") == nullptr) {
@@ -144,7 +144,7 @@ std::vector<std::string>& ReadTokenize(WireObject& object, TokenizeRequest& requ
 }
 
 std::vector<std::string>& ReadDetokenize(WireObject& object, DetokenizeRequest& request) {
-  request.model = object.RequiredString("model");
+  request.model = object.String("model").value_or("");  // empty: the tenant's own
   request.tokens = ReadTokens(object, "tokens");
   return request.ignored_fields;
 }

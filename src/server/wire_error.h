@@ -36,6 +36,7 @@ class [[nodiscard]] WireResult {
   T& operator*() & { return value(); }
   T&& operator*() && { return std::move(*this).value(); }
   T* operator->() { return &value(); }
+  const T* operator->() const { return &value(); }
   const T& value() const& { return std::get<T>(state_); }
   const T& operator*() const& { return value(); }
 

@@ -188,8 +188,13 @@ TEST(OpenAiGenerationFieldsTest, WhatIsWrongIsSaid) {
     wrong.body = ChatBody(wrong.body);
     ExpectWrong(ParseChatCompletionRequest(wrong.body), wrong);
   }
-  ExpectWrong(ParseChatCompletionRequest(R"({"messages": []})"),
-              {"", "model", "missing_required_parameter", "model is missing; it must be a string"});
+}
+
+TEST(OpenAiGenerationFieldsTest, WithoutAModelItIsTheTenants) {
+  const auto parsed =
+      ParseChatCompletionRequest(R"({"messages": [{"role": "user", "content": "a"}]})");
+  ASSERT_TRUE(parsed.ok());
+  EXPECT_EQ(parsed->common.model, "");
 }
 
 }  // namespace
