@@ -12,6 +12,7 @@
 #include "server/generation_endpoint.h"
 #include "server/model_endpoints.h"
 #include "server/openapi_document.h"
+#include "server/websocket_endpoint.h"
 
 namespace foretoken {
 namespace {
@@ -28,6 +29,7 @@ constexpr Route kRoutes[] = {
     {"/v1/chat/completions", "POST", AnswerChatCompletion},
     {"/v1/completions", "POST", AnswerCompletion},
     {"/v1/responses", "POST", AnswerResponses},
+    {"/v1/embeddings", "POST", AnswerEmbeddings},
     {"/v1/models", "GET", AnswerModels},
     {"/v1/models/", "GET", AnswerModel},
     {"/tokenize", "POST", AnswerTokenize},
@@ -66,6 +68,13 @@ HttpResponse MethodNotAllowed(std::string_view method, std::string_view allowed)
   return ErrorResponse(error, {{"allow", std::string(allowed)}});
 }
 
+HttpResponse UpgradeRequired() {
+  WireError error = WireErrorOf(InvalidArgumentError("this path speaks WebSocket only"));
+  error.http_status = 426;
+  error.code = "upgrade_required";
+  return ErrorResponse(error, {{"upgrade", "websocket"}});
+}
+
 HttpResponse OpenResponse(std::string_view path, bool is_draining) {
   HttpResponse response;
   response.headers.emplace_back("content-type", "application/json");
@@ -88,9 +97,9 @@ std::string ApiService::EndpointOf(const std::string& path) {
   return IsOpen(path) ? path : "other";
 }
 
-WireResult<ApiCaller> ApiService::Authenticate(const HttpRequest& request) {
+WireResult<ApiCaller> ApiService::Authenticate(std::string_view bearer) {
   if (context_.directory == nullptr) return ApiCaller{"", context_.keyless_tenant};
-  Result<AuthenticatedKey> key = context_.directory->Authenticate(BearerOf(request.headers));
+  Result<AuthenticatedKey> key = context_.directory->Authenticate(bearer);
   if (key.ok()) return ApiCaller{key->id, key->tenant};
   if (key.status().code() != StatusCode::kFailedPrecondition) return UnauthorizedError();
   WireError error = WireErrorOf(key.status());
@@ -103,8 +112,12 @@ std::optional<HttpResponse> ApiService::CheckHead(const HttpRequest& request) {
     if (!IsRead(request.method)) return MethodNotAllowed(request.method, "GET, HEAD");
     return std::nullopt;
   }
-  const WireResult<ApiCaller> caller = Authenticate(request);
+  const std::string_view bearer = BearerOf(request.headers);
+  // There the key may come in the first message instead.
+  if (request.path == kWebSocketPath && bearer.empty()) return std::nullopt;
+  const WireResult<ApiCaller> caller = Authenticate(bearer);
   if (!caller.ok()) return ErrorResponse(caller.error());
+  if (request.path == kWebSocketPath) return std::nullopt;
   const Route* const route = FindRoute(request.path);
   if (route == nullptr) {
     return ErrorResponse(WireErrorOf(NotFoundError(
@@ -130,7 +143,12 @@ asio::awaitable<void> ApiService::Answer(HttpExchange& exchange) {
     (void)co_await exchange.Respond(std::move(response));
     co_return;
   }
-  const WireResult<ApiCaller> caller = Authenticate(exchange.request());
+  if (path == kWebSocketPath) {  // upgrades do not come here
+    HttpResponse response = UpgradeRequired();
+    (void)co_await exchange.Respond(std::move(response));
+    co_return;
+  }
+  const WireResult<ApiCaller> caller = Authenticate(BearerOf(exchange.request().headers));
   if (!caller.ok()) {
     (void)co_await exchange.Respond(ErrorResponse(caller.error()));
     co_return;

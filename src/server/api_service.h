@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include <boost/asio/awaitable.hpp>
 
@@ -21,8 +22,8 @@ class ApiService {
   // The refusal of a request, seen by its head: no key, no such endpoint. Takes microseconds.
   std::optional<HttpResponse> CheckHead(const HttpRequest& request);
   asio::awaitable<void> Answer(HttpExchange& exchange);
-  // The tenant of a request's key, or 401 or 403. Without a store everyone is the one tenant.
-  WireResult<ApiCaller> Authenticate(const HttpRequest& request);
+  // The tenant of a key, or 401 or 403. Without a store everyone is the one tenant.
+  WireResult<ApiCaller> Authenticate(std::string_view key);
   // The name of an endpoint, for metrics; "other" for what there is not.
   static std::string EndpointOf(const std::string& path);
 

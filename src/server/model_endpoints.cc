@@ -61,6 +61,21 @@ asio::awaitable<void> AnswerModel(ApiContext& context, const ApiCaller& caller,
   (void)co_await exchange.Respond(JsonResponse(ModelBody(EntryOf(*model))));
 }
 
+asio::awaitable<void> AnswerEmbeddings(ApiContext& context, const ApiCaller& caller,
+                                       HttpExchange& exchange) {
+  auto parsed = co_await ParseBody(context, exchange, ParseEmbeddingsRequest);
+  WireError error;
+  if (!parsed.ok()) {
+    error = parsed.error();
+  } else if (FindAllowedModel(context.pool, caller.record(), parsed->model) == nullptr) {
+    error = ModelNotFoundError(parsed->model);
+  } else {
+    error = InvalidRequestError("model", "this model generates text; it makes no embeddings");
+    error.code = "unsupported_model";
+  }
+  (void)co_await exchange.Respond(ErrorResponse(error));
+}
+
 asio::awaitable<void> AnswerTokenize(ApiContext& context, const ApiCaller& caller,
                                      HttpExchange& exchange) {
   auto parsed = co_await ParseBody(context, exchange, ParseTokenizeRequest);

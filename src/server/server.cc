@@ -16,6 +16,7 @@
 #include "server/api_errors.h"
 #include "server/api_service.h"
 #include "server/http_server.h"
+#include "server/websocket_endpoint.h"
 #include "store/utc_time.h"
 
 namespace foretoken {
@@ -189,9 +190,14 @@ class ServerImpl : public Server {
       context_->metrics.AddResponse(ApiService::EndpointOf(record.path), record.status);
       access_log_.Write(record);
     };
-    auto server = HttpServer::Create(*io_, std::move(options), [this](HttpExchange& exchange) {
-      return service_->Answer(exchange);
-    });
+    options.websocket.paths = {kWebSocketPath};
+    options.websocket.message_bytes = static_cast<size_t>(config_.limits.body_bytes);
+    auto server = HttpServer::Create(
+        *io_, std::move(options),
+        [this](HttpExchange& exchange) { return service_->Answer(exchange); },
+        [this](std::shared_ptr<WebSocketSession> session) {
+          return ServeWebSocket(*service_, std::move(session));
+        });
     if (!server.ok()) {
       return Status(server.status().code(), fmt::format("listen {}: {}", ListenAddressText(listen),
                                                         server.status().message()));
