@@ -114,6 +114,32 @@ TEST(HttpTlsTest, AHandshakeThatDoesNotEndIsCut) {
   EXPECT_EQ(silent.ReadAll(), "");
 }
 
+TEST(HttpTlsTest, WebSocketsWorkOverTls) {
+  const TlsTestFiles files;
+  HttpListenerOptions options = TlsOptions(files);
+  options.websocket.paths = {"/v1/stream"};
+  HttpTestServer server(
+      Echo, options, [](std::shared_ptr<WebSocketSession> session) -> asio::awaitable<void> {
+        Result<std::string> text = co_await session->Receive();
+        const std::string answer = (text.ok() ? *text : text.status().ToString()) + "!";
+        EXPECT_TRUE((co_await session->Send(answer)).ok());
+      });
+  TlsClient client(server.port());
+  ASSERT_TRUE(client.connected());
+  client.Send(
+      "GET /v1/stream HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
+  char bytes[4096];
+  const int size = SSL_read(client.ssl(), bytes, sizeof bytes);
+  ASSERT_GT(size, 0);
+  EXPECT_THAT(std::string(bytes, static_cast<size_t>(size)),
+              ::testing::StartsWith("HTTP/1.1 101 "));
+  // "hi" and a close frame with 1000, both with a mask of zeros.
+  client.Send(std::string("\x81\x82\0\0\0\0hi\x88\x82\0\0\0\0\x03\xe8", 16));
+  bool orderly = false;
+  EXPECT_EQ(client.ReadAll(&orderly), "\x81\x03hi!\x88\x02\x03\xe8");
+}
+
 TEST(HttpTlsTest, HttpIsAgreedOnWhereTheClientAsks) {
   const TlsTestFiles files;
   HttpTestServer server(Echo, TlsOptions(files));
