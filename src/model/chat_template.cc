@@ -165,6 +165,9 @@ std::string_view WithoutLeadingSpace(std::string_view text) {
   return text.substr(std::min(text.find_first_not_of(kSpace), text.size()));
 }
 
+// Objects and arrays inside each other in a call; the parser below takes some 2.5 KB of stack each.
+constexpr int kMaxReplyDepth = 128;
+
 // Text that can hold no call is passed on as it comes. From where one may have begun, the whole
 // text is parsed again with every piece: the parser under it has no other way. What it says of a
 // beginning may change with more text only by growing; where it does not, nothing is said.
@@ -178,10 +181,14 @@ class TemplateReplyParser : public ReplyParser {
     const size_t from = text_.size() - std::min(text_.size(), marker_.size());
     text_ += text;
     ReplyDelta delta;
-    if (!marker_met_) {
-      const size_t marker = text_.find(marker_, from);
-      marker_met_ = marker != std::string::npos;
-      delta.content = PassOn(marker_met_ ? marker : text_.size() - BegunMarkerLength());
+    if (marker_met_) {
+      nesting_.Add(text);
+    } else if (const size_t marker = text_.find(marker_, from); marker != std::string::npos) {
+      marker_met_ = true;
+      nesting_.Add(std::string_view(text_).substr(marker));
+      delta.content = PassOn(marker);
+    } else {
+      delta.content = PassOn(text_.size() - BegunMarkerLength());
     }
     if (marker_met_) Advance(/*is_partial=*/true, delta);
     return delta;
@@ -219,6 +226,7 @@ class TemplateReplyParser : public ReplyParser {
 
   // Adds what the parser says now and did not before.
   void Advance(bool is_partial, ReplyDelta& delta) {
+    if (nesting_.deepest() > kMaxReplyDepth) return;
     try {
       common_chat_msg message = common_chat_parse(text_, is_partial, syntax_);
       message.set_tool_call_ids(call_ids_, NewCallId);
@@ -253,6 +261,7 @@ class TemplateReplyParser : public ReplyParser {
   const std::string marker_;
   std::string text_;
   bool marker_met_ = false;
+  NestingBound nesting_;  // from the marker on
   common_chat_msg said_;
   std::string content_;  // passed on
   std::vector<std::string> call_ids_;

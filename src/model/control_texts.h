@@ -3,6 +3,7 @@
 
 #include <bitset>
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>

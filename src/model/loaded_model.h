@@ -28,8 +28,8 @@ class LoadedModel {
 
   virtual const Vocabulary& vocabulary() const = 0;
   // Lays messages and tools out by the model's chat template, up to where the assistant speaks;
-  // every text in them goes through `filter` first. FAILED_PRECONDITION when the model has none, or
-  // has no place for tools in it.
+  // every text in them goes through `filter` first. FAILED_PRECONDITION when the model has none;
+  // INVALID_ARGUMENT for tools where it has no place for them.
   virtual Result<std::string> RenderChat(const ChatPrompt& prompt,
                                          const ChatTextFilter& filter) const = 0;
   // Reads what the model answers to such a prompt. Besides those errors, UNIMPLEMENTED for a

@@ -201,6 +201,23 @@ TEST(ChatTemplateTest, ACallThatALimitCutIsToldAsFarAsItCame) {
   EXPECT_EQ(reply.calls[0].arguments.substr(0, 10), "{\"city\": \"");
 }
 
+// The parser calls itself for every level, and a user can have a model write anything.
+TEST(ChatTemplateTest, DeepArgumentsAreContentAndNoStackOverflow) {
+  const ChatTemplate chat_template = Parse(kToolTemplate);
+  const std::string begin = "<call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": ";
+  for (const std::string level : {"[", "{\"a\":", "['", "[\"]\","}) {
+    std::string text = begin;
+    for (int i = 0; i < 100000; ++i) text += level;
+    auto parser = chat_template.NewReplyParser(WithTools(), {});
+    ASSERT_TRUE(parser.ok());
+    EXPECT_LE(Read(**parser, text, text.size()).content.size(), text.size());
+  }
+  auto parser = chat_template.NewReplyParser(WithTools(), {});
+  ASSERT_TRUE(parser.ok());
+  const std::string text = begin + std::string(100, '[') + std::string(100, ']') + "}}\n</call>";
+  EXPECT_EQ(Read(**parser, text, 7).calls.size(), 1u);
+}
+
 TEST(ChatTemplateTest, CallsMarkedByControlTokensCannotBeRead) {
   const Status status =
       Parse(kToolTemplate).NewReplyParser(WithTools(), ControlTexts({"<call>"})).status();
