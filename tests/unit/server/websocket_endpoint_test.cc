@@ -20,7 +20,8 @@ using nlohmann::json;
 
 class WebSocketEndpointTest : public testing::Test {
  protected:
-  WebSocketEndpointTest() : runtime_({}, {{"a", {}}}) {
+  // A stream of two events: the engine waits for the reader, who can cancel in time.
+  WebSocketEndpointTest() : runtime_({.stream_capacity = 2}, {{"a", {}}}) {
     ServedModel model;
     model.name = "a";
     model.target = {.id = "a", .path = "a"};
