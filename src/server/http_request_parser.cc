@@ -21,6 +21,7 @@ namespace http = boost::beast::http;
 
 // "0\r\n\r\n", the shortest end of a chunked body.
 constexpr size_t kShortestChunkEnd = 5;
+constexpr size_t kMaxMethodBytes = 32;
 constexpr size_t kMaxMethodAndVersionBytes = 64;
 constexpr uint64_t kMaxChunkExtensionBytes = 16 * 1024;
 
@@ -65,11 +66,13 @@ class HttpRequestParser::Impl final : public http::basic_parser<true> {
       const std::string_view rest = bytes.substr(used);
       // Every chunk's head is followed by this much at least; with less, Beast has assertions that
       // a peer can reach.
-      if (AtChunkHead() && rest.size() < kShortestChunkEnd) break;
+      const bool at_chunk_head = AtChunkHead();
+      if (at_chunk_head && rest.size() < kShortestChunkEnd) break;
       beast::error_code error;
       const size_t taken = put(boost::asio::buffer(rest.data(), rest.size()), error);
       used += taken;
       if (!head_was_done) header_bytes_ += taken;
+      if (at_chunk_head && taken > limits_.header_bytes) RefuseTrailers();
       if (error == http::error::need_more) {
         LimitUnread(bytes.substr(used));
         break;
@@ -114,9 +117,7 @@ class HttpRequestParser::Impl final : public http::basic_parser<true> {
   // What Beast leaves to its caller to keep: a head or a chunk's head that does not end.
   void LimitUnread(std::string_view unread) {
     if (is_header_done()) {
-      if (unread.size() >= limits_.header_bytes) {
-        refusal_ = {400, "a chunk's head or the trailers are too large"};
-      }
+      if (unread.size() >= limits_.header_bytes) RefuseTrailers();
     } else if (IsLongTarget(unread)) {
       RefuseTarget();
     } else if (header_bytes_ + unread.size() > limits_.header_bytes) {
@@ -130,6 +131,8 @@ class HttpRequestParser::Impl final : public http::basic_parser<true> {
     return request_.method.empty() && unread.size() > longest &&
            unread.substr(0, longest).find('\n') == std::string_view::npos;
   }
+
+  void RefuseTrailers() { refusal_ = {400, "a chunk's head or the trailers are too large"}; }
 
   void RefuseTarget() {
     refusal_ = {414,
@@ -168,8 +171,8 @@ class HttpRequestParser::Impl final : public http::basic_parser<true> {
       error = http::error::bad_target;
       return;
     }
-    if (method == "CONNECT" || method == "TRACE") {
-      return Refuse(501, fmt::format("{} is not implemented", request_.method), error);
+    if (method == "CONNECT" || method == "TRACE" || method.size() > kMaxMethodBytes) {
+      return Refuse(501, "this method is not implemented", error);
     }
     Result<HttpTarget> parsed = ParseHttpTarget(View(target));
     if (!parsed.ok()) return Refuse(400, parsed.status().message(), error);

@@ -153,6 +153,7 @@ TEST(HttpRequestParserTest, OtherVersionsAndMethodsAreSaidToBeUnknown) {
   EXPECT_EQ(RefusalOf("GET / HTTP/1.2\r\nHost: h\r\n\r\n"), 505);
   EXPECT_EQ(RefusalOf("GET / HTTP/0.9\r\nHost: h\r\n\r\n"), 505);
   EXPECT_EQ(RefusalOf("CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n"), 501);
+  EXPECT_EQ(RefusalOf(std::string(33, 'X') + " / HTTP/1.1\r\nHost: h\r\n\r\n"), 501);
   EXPECT_EQ(RefusalOf("TRACE / HTTP/1.1\r\nHost: h\r\n\r\n"), 501);
   EXPECT_EQ(RefusalOf("GET / HTTP/1.1\r\nHost: h\r\nExpect: cake\r\n\r\n"), 417);
   EXPECT_EQ(Parse("BREW / HTTP/1.1\r\nHost: h\r\n\r\n").request.method, "BREW");
@@ -189,6 +190,7 @@ TEST(HttpRequestParserTest, WhatComesAfterTheHeadIsBounded) {
   EXPECT_EQ(RefusalOf(chunked + "6\r\n012345\r\n5\r\n", limits), 413);
   EXPECT_EQ(RefusalOf(chunked + "6;" + std::string(2000, 'x'), limits), 400);
   EXPECT_EQ(RefusalOf(chunked + "0\r\nX: " + std::string(2000, 'x'), limits), 400);
+  EXPECT_EQ(RefusalOf(chunked + "0\r\nX: " + std::string(2000, 'x') + "\r\n\r\n", limits), 400);
   limits.header_bytes = 32 * 1024;
   limits.body_bytes = 1000;
   std::string extended = chunked;
