@@ -80,7 +80,7 @@ class ServerImpl : public Server {
   ~ServerImpl() override {
     listeners_.clear();
     admin_listener_.reset();
-    context_->workers.join();
+    if (context_) context_->workers.join();  // it may have failed to open
   }
 
   Status Open() {
