@@ -10,6 +10,7 @@
 #include <boost/asio/thread_pool.hpp>
 
 #include "server/api_metrics.h"
+#include "server/kv_share.h"
 #include "server/model_pool.h"
 #include "server/server_config.h"
 #include "store/tenant_directory.h"
@@ -40,6 +41,7 @@ struct ApiContext {
   std::function<Result<ModelConfig>(const std::string& name, const ServedModel& target)>
       resolve_draft;
   ApiMetrics metrics;
+  KvShares kv_shares;
   std::atomic<int32_t> running_requests{0};
   std::atomic<bool> is_draining{false};
   // For what takes longer than an I/O thread may compute: large bodies, long prompts.

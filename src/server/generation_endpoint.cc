@@ -23,14 +23,6 @@ TokenBytes BytesOf(const GenerationJob& job, bool wanted) {
   return [&tokenizer = job.tokenizer()](TokenId token) { return tokenizer.TokenBytes(token); };
 }
 
-std::optional<WireError> RefuseFormat(const ResponseFormat& format) {
-  if (format.kind == ResponseFormatKind::kText) return std::nullopt;
-  WireError error = InvalidRequestError(
-      "response_format", "this server has no grammars yet: only response_format 'text' is known");
-  error.code = "unsupported_value";
-  return error;
-}
-
 // The outcome of all choices together.
 struct Outcome {
   AnswerTotals totals;
@@ -247,7 +239,7 @@ asio::awaitable<void> AnswerChatCompletion(ApiContext& context, const ApiCaller&
   auto parsed = co_await ParseBody(context, exchange, ParseChatCompletionRequest);
   std::optional<WireError> error;
   if (!parsed.ok()) error = parsed.error();
-  if (!error) error = RefuseFormat(parsed->format);
+  if (!error) error = RefuseWithoutGrammar(parsed->tools, parsed->format, "response_format");
   if (error) {
     (void)co_await exchange.Respond(ErrorResponse(*error));
     co_return;
@@ -272,7 +264,7 @@ asio::awaitable<void> AnswerResponses(ApiContext& context, const ApiCaller& call
   auto parsed = co_await ParseBody(context, exchange, ParseResponsesRequest);
   std::optional<WireError> error;
   if (!parsed.ok()) error = parsed.error();
-  if (!error) error = RefuseFormat(parsed->format);
+  if (!error) error = RefuseWithoutGrammar(parsed->tools, parsed->format, "text.format");
   if (error) {
     (void)co_await exchange.Respond(ErrorResponse(*error));
     co_return;

@@ -61,6 +61,7 @@ asio::awaitable<std::optional<WireError>> GenerationJob::Start(JobRequest& reque
   usage_.model = lease_.model().name;
   if (auto error = co_await Tokenize(request)) co_return error;
   if (auto error = BoundTokens(request)) co_return error;
+  if (auto error = co_await TakeKvShare(request.fields.n)) co_return error;
   if (auto error = co_await ReserveQuota(request.fields.n)) co_return error;
   if (is_cancelled_) co_return ClientGoneError();  // before there was anything to cancel
   co_return StartChoices(request);
@@ -100,9 +101,43 @@ std::optional<WireError> GenerationJob::BoundTokens(const JobRequest& request) {
   }
   int64_t most = context_tokens - longest;
   if (record.max_completion_tokens > 0) most = std::min(most, record.max_completion_tokens);
+  if (const std::optional<int64_t> limit = KvLimit()) {
+    const auto choices = static_cast<int64_t>(prompts_.size()) * request.fields.n;
+    most = std::min(most, (*limit - usage_.prompt_tokens) / choices);
+    if (most < 1) {
+      return QuotaError(fmt::format(
+          "the request needs more than the tenant's share of the KV cache, {} tokens", *limit));
+    }
+  }
   max_tokens_ =
       static_cast<int32_t>(std::min<int64_t>(request.fields.max_tokens.value_or(most), most));
   return std::nullopt;
+}
+
+std::optional<int64_t> GenerationJob::KvLimit() const {
+  const double share = caller_.record().kv_share;
+  if (share >= 1) return std::nullopt;
+  return static_cast<int64_t>(share * lease_.runtime().target_info().cache_tokens);
+}
+
+asio::awaitable<std::optional<WireError>> GenerationJob::TakeKvShare(int32_t n) {
+  const std::optional<int64_t> limit = KvLimit();
+  if (!limit) co_return std::nullopt;
+  const auto choices = static_cast<int64_t>(prompts_.size()) * n;
+  const int64_t tokens = usage_.prompt_tokens + choices * max_tokens_;
+  const auto deadline =
+      Clock::now() + std::chrono::milliseconds(context_.config.limits.quota_wait_ms);
+  while (true) {
+    kv_share_ = context_.kv_shares.TryTake(usage_.tenant, usage_.model, tokens, *limit);
+    if (kv_share_.ok()) co_return std::nullopt;
+    if (Clock::now() >= deadline) break;
+    co_await signal_->Wait(std::min(deadline, Clock::now() + kQuotaPoll));
+    if (is_cancelled_) co_return ClientGoneError();
+  }
+  quota_limit_ = "kv_share";
+  retry_headers_.emplace_back("retry-after", "1");
+  co_return QuotaError(fmt::format(
+      "the tenant's running requests hold its share of the KV cache ({} tokens)", *limit));
 }
 
 asio::awaitable<std::optional<WireError>> GenerationJob::ReserveQuota(int32_t n) {

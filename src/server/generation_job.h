@@ -82,6 +82,9 @@ class GenerationJob {
   asio::awaitable<std::optional<WireError>> Tokenize(JobRequest& request);
   std::optional<WireError> BoundTokens(const JobRequest& request);
   asio::awaitable<std::optional<WireError>> ReserveQuota(int32_t n);
+  asio::awaitable<std::optional<WireError>> TakeKvShare(int32_t n);
+  // Of the tenant's requests to this model together; absent: as much as there is.
+  std::optional<int64_t> KvLimit() const;
   std::optional<WireError> StartChoices(const JobRequest& request);
   std::optional<StreamEvent> Process(Choice& choice, StreamEvent event);
   // Whether any token may be delivered; cuts `event` to those that may.
@@ -93,6 +96,7 @@ class GenerationJob {
   const asio::any_io_executor executor_;
   const std::shared_ptr<WakeSignal> signal_;
   ModelLease lease_;
+  KvShareLease kv_share_;
   QuotaReservation quota_;
   std::vector<std::vector<TokenId>> prompts_;  // as tokens
   std::vector<Choice> choices_;

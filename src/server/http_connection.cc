@@ -19,15 +19,17 @@ HttpConnection::HttpConnection(std::shared_ptr<HttpServerState> state, asio::ip:
                                              state_->options().slow_reader_time)),
       remote_address_(std::move(remote_address)) {}
 
-void HttpConnection::BeginDrain() {
-  asio::post(executor(), [self = shared_from_this()] {
+void HttpConnection::BeginDrain(std::shared_ptr<HttpConnection> connection) {
+  const asio::any_io_executor strand = connection->executor();
+  asio::post(strand, [self = std::move(connection)] {
     if (self->idle_) self->channel_->ExpireReading();
     if (const auto websocket = self->websocket_.lock()) websocket->Drain();
   });
 }
 
-void HttpConnection::Cut() {
-  asio::post(executor(), [self = shared_from_this()] {
+void HttpConnection::Cut(std::shared_ptr<HttpConnection> connection) {
+  const asio::any_io_executor strand = connection->executor();
+  asio::post(strand, [self = std::move(connection)] {
     self->channel_->Abort(CancelledError("the server is shutting down"));
   });
 }

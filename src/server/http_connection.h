@@ -19,7 +19,7 @@ namespace foretoken {
 // One accepted connection: reads requests one after the other, answers each before it looks at the
 // next. Run on its executor; BeginDrain and Cut from any thread. Owned by the server's state until
 // Run ends and by what is pending on the socket.
-class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
+class HttpConnection {
  public:
   HttpConnection(std::shared_ptr<HttpServerState> state, asio::ip::tcp::socket socket,
                  std::shared_ptr<asio::ssl::context> tls, std::string remote_address);
@@ -28,9 +28,10 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   asio::awaitable<void> Run();
 
   // Closes the connection if it is between two requests; otherwise this request is its last one.
-  void BeginDrain();
+  // These take the caller's share, which could be the last one, along to the strand.
+  static void BeginDrain(std::shared_ptr<HttpConnection> connection);
   // Closes it now.
-  void Cut();
+  static void Cut(std::shared_ptr<HttpConnection> connection);
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -178,7 +178,7 @@ void HttpServer::Impl::Serve(tcp::socket socket) {
                  [shared_state = state, connection,
                   held = std::move(*place)](const std::exception_ptr& failure) mutable {
                    if (failure) {
-                     connection->Cut();
+                     HttpConnection::Cut(connection);
                      Log(LogLevel::kError, "a connection ended with an exception");
                    }
                    shared_state->Remove(connection, std::move(held));
@@ -237,9 +237,9 @@ void HttpServer::Drain(std::chrono::milliseconds patience) {
     const MutexLock lock(impl_->mutex);
     while (impl_->accepting) impl_->accepting_ended.Wait(impl_->mutex);
   }
-  for (const auto& connection : state.Connections()) connection->BeginDrain();
+  for (auto& connection : state.Connections()) HttpConnection::BeginDrain(std::move(connection));
   if (state.WaitUntilEmpty(deadline)) return;
-  for (const auto& connection : state.Connections()) connection->Cut();
+  for (auto& connection : state.Connections()) HttpConnection::Cut(std::move(connection));
   state.WaitUntilEmpty(std::nullopt);
 }
 

@@ -51,9 +51,10 @@ class HttpStream {
   }
 
   // Beast's customisation points: how a WebSocket ends the connection below it.
-  friend void beast_close_socket(HttpStream& stream) { stream.Close(); }
+  friend void beast_close_socket(HttpStream& stream) { stream.Close(); }  // NOLINT: its name
   template <typename Handler>
-  friend void async_teardown(boost::beast::role_type, HttpStream& stream, Handler&& handler) {
+  friend void async_teardown(boost::beast::role_type, HttpStream& stream,  // NOLINT: likewise
+                             Handler&& handler) {
     boost::system::error_code error;
     stream.socket_.shutdown(asio::ip::tcp::socket::shutdown_send, error);
     asio::post(stream.get_executor(),

@@ -131,13 +131,14 @@ std::vector<std::string>& ReadTokenize(WireObject& object, TokenizeRequest& requ
   request.model = object.String("model").value_or("");  // empty: the tenant's own
   request.add_special = object.Bool("add_special_tokens").value_or(true);
   request.with_pieces = object.Bool("return_token_strs").value_or(false);
+  ChatPrompt chat;
+  ReadToolFields(object, WireNesting::kNested, chat);
   if (object.Find("messages") == nullptr) {
     request.prompt = object.RequiredString("prompt");
   } else if (object.Find("prompt") != nullptr) {
     object.FailValue("prompt", "prompt and messages exclude each other");
   } else {
-    ChatPrompt chat{ReadMessages(object)};
-    ReadToolFields(object, WireNesting::kNested, chat);
+    chat.messages = ReadMessages(object);
     request.prompt = std::move(chat);
   }
   return request.ignored_fields;

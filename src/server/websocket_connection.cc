@@ -80,7 +80,9 @@ asio::awaitable<WebSocketOutcome> WebSocketConnection::Run() {
   const uint16_t normal =
       draining_ ? websocket::close_code::going_away : websocket::close_code::normal;
   co_await Close(close_code_ == 0 ? normal : close_code_, close_reason_);
-  channel_->stream().Close();
+  while (closing_) co_await changed_.Wait();
+  // What has failed already is left open, so that the peer can read why.
+  if (reading_ || writing_) channel_->stream().Close();
   changed_.NotifyAll();
   while (reading_ || writing_) co_await changed_.Wait();
   incoming_.clear();
@@ -258,9 +260,12 @@ asio::awaitable<void> WebSocketConnection::Close(uint16_t code, std::string reas
   websocket::close_reason sent;
   sent.code = code;
   sent.reason = reason.substr(0, sent.reason.max_size());
+  closing_ = true;
   const auto [error] =
       co_await frames_->socket.async_close(sent, asio::as_tuple(asio::use_awaitable));
+  closing_ = false;
   outcome_.closed_in_order = !error;
+  changed_.NotifyAll();
 }
 
 void WebSocketConnection::MarkClosed(Status why) {

@@ -77,6 +77,7 @@ class WebSocketConnection final : public WebSocketSession,
   bool draining_ = false;
   bool finished_ = false;  // the handler has returned
   bool closed_ = false;
+  bool closing_ = false;     // the closing handshake is under way
   Status close_status_;      // why it is closed
   uint16_t close_code_ = 0;  // 0: the default
   std::string close_reason_;

@@ -16,8 +16,8 @@ namespace foretoken {
 namespace asio = boost::asio;
 
 // One open WebSocket; text messages both ways. Everything is called on its executor, a strand;
-// several coroutines of that strand may send. It may be kept past its handler: everything then
-// fails with CANCELLED.
+// several coroutines of that strand may send. They may keep it past its handler: everything then
+// fails with CANCELLED. The last of them drops it on the strand.
 class WebSocketSession {
  public:
   virtual ~WebSocketSession() = default;

@@ -109,9 +109,7 @@ TEST(OpenApiDocumentTest, EveryFieldIsReadAndItsTypeChecked) {
   for (const Endpoint& endpoint : Endpoints()) {
     for (const auto& [name, schema] : Schema(endpoint.schema)["properties"].items()) {
       json body = endpoint.body;
-      if (endpoint.schema == "TokenizeRequest" && (name == "messages" || name == "tools")) {
-        body = Endpoints()[0].body;
-      }
+      if (endpoint.schema == "TokenizeRequest" && name == "messages") body.erase("prompt");
       // Right for nothing.
       body[name] = json::parse("[[{}]]");
       const Outcome outcome = endpoint.parse(body.dump());
@@ -124,8 +122,7 @@ TEST(OpenApiDocumentTest, EveryFieldIsReadAndItsTypeChecked) {
 TEST(OpenApiDocumentTest, NullIsAllowedWhereTheParsersAllowIt) {
   for (const Endpoint& endpoint : Endpoints()) {
     for (const auto& [name, schema] : Schema(endpoint.schema)["properties"].items()) {
-      if (endpoint.schema == "TokenizeRequest" && (name == "prompt" || name == "messages"))
-        continue;
+      if (endpoint.schema == "TokenizeRequest" && name == "prompt") continue;  // one must be there
       json body = endpoint.body;
       body[name] = nullptr;
       const bool documented = schema.dump().find("\"null\"") != std::string::npos;

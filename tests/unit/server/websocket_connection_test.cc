@@ -340,11 +340,12 @@ TEST(WebSocketConnectionTest, ASessionThatIsKeptTooLongFailsSafely) {
   ASSERT_EQ(client.Upgrade(kPath).status, 101);
   EXPECT_EQ(client.ReadCloseCode(), 1000);
   client.SendClose(1000);
-  const Session session = *kept.Pop();
+  Session late = *kept.Pop();
   server.server->Stop();
+  const asio::any_io_executor strand = late->executor();
   asio::co_spawn(
-      session->executor(),
-      [&]() -> asio::awaitable<void> {
+      strand,
+      [&sent, session = std::move(late)]() -> asio::awaitable<void> {
         EXPECT_EQ((co_await session->Send("\xff")).code(), StatusCode::kInvalidArgument);
         EXPECT_EQ((co_await session->Receive()).status().code(), StatusCode::kCancelled);
         sent.Push(co_await session->Send("late"));
