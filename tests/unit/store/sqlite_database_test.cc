@@ -158,13 +158,14 @@ TEST(SqliteDatabaseTest, ManyMayOpenANewFileAtOnce) {
   }
 }
 
-// In write-ahead mode a connection holds a shared lock as long as it lives. Another process that
-// can lock the whole file removes the log when it is done.
+// In write-ahead mode a connection holds a shared lock from its first use to its end. Another
+// process that can lock the whole file removes the log when it is done.
 TEST(SqliteDatabaseTest, OpeningTheFileAgainLeavesTheLocksOfTheFirstConnection) {
   const TempDirectory directory;
   const std::string path = directory.path() + "/s.db";
   auto first = SqliteDatabase::Open(path, StoreFile::kCreateIfMissing);
   ASSERT_TRUE(first.ok());
+  ASSERT_EQ(*Ask(**first, "SELECT count(*) FROM tenants"), 0);
   for (const StoreFile mode : {StoreFile::kCreateIfMissing, StoreFile::kMustExist}) {
     ASSERT_TRUE(SqliteDatabase::Open(path, mode).ok());
   }
