@@ -63,6 +63,7 @@ asio::awaitable<std::optional<WireError>> GenerationJob::Start(JobRequest& reque
   if (auto error = BoundTokens(request)) co_return error;
   if (auto error = co_await TakeKvShare(request.fields.n)) co_return error;
   if (auto error = co_await ReserveQuota(request.fields.n)) co_return error;
+  if (is_cancelled_) co_return ClientGoneError();  // before there was anything to cancel
   co_return StartChoices(request);
 }
 
@@ -150,14 +151,14 @@ asio::awaitable<std::optional<WireError>> GenerationJob::ReserveQuota(int32_t n)
     Result<QuotaReservation> reservation = ticket.TryReserve();
     if (reservation.ok()) {
       quota_ = *std::move(reservation);
+      quota_limit_.clear();  // what made it wait ended no answer
       co_return std::nullopt;
     }
     quota_limit_ = std::string(ticket.refused_by());
     const bool can_wait = reservation.status().code() == StatusCode::kResourceExhausted;
-    if (!can_wait || Clock::now() >= deadline) {
-      if (can_wait) {
-        retry_headers_ = {{"retry-after", RetryAfterSeconds(ticket.RetryAfterMs())}};
-      }
+    if (!can_wait) co_return WireErrorOf(reservation.status());  // it can never fit
+    if (Clock::now() >= deadline) {
+      retry_headers_ = {{"retry-after", RetryAfterSeconds(ticket.RetryAfterMs())}};
       co_return QuotaError(reservation.status().message());
     }
     co_await signal_->Wait(std::min(deadline, Clock::now() + kQuotaPoll));

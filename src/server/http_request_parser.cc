@@ -171,7 +171,7 @@ class HttpRequestParser::Impl final : public http::basic_parser<true> {
       error = http::error::bad_target;
       return;
     }
-    if (method == "CONNECT" || method == "TRACE" || method.size() > kMaxMethodBytes) {
+    if (method == "CONNECT" || method.size() > kMaxMethodBytes) {
       return Refuse(501, "this method is not implemented", error);
     }
     Result<HttpTarget> parsed = ParseHttpTarget(View(target));

@@ -1,6 +1,5 @@
 #include "store/sqlite_database.h"
 
-#include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -47,16 +46,16 @@ Status MakeFolders(const std::filesystem::path& folder) {
   return PathError(folder.string(), errno);
 }
 
-// SQLite gives its other files (-wal, -shm) the mode that this one has.
+// SQLite gives its other files (-wal, -shm) the mode that this one has. No descriptor of the file
+// is opened here: closing it would end the locks of this process's other connections, and another
+// process would then remove the log that they write to.
 Status MakeFile(const std::string& path, StoreFile mode) {
   if (mode == StoreFile::kCreateIfMissing) {
     FORETOKEN_RETURN_IF_ERROR(MakeFolders(std::filesystem::path(path).parent_path()));
+    if (mknod(path.c_str(), S_IFREG | 0600, 0) == 0) return OkStatus();
+    if (errno != EEXIST) return PathError(path, errno);
   }
-  const int flags = O_RDWR | O_CLOEXEC | (mode == StoreFile::kCreateIfMissing ? O_CREAT : 0);
-  const int file = open(path.c_str(), flags, 0600);
-  if (file < 0) return PathError(path, errno);
-  close(file);
-  return OkStatus();
+  return access(path.c_str(), R_OK | W_OK) == 0 ? OkStatus() : PathError(path, errno);
 }
 
 }  // namespace

@@ -154,7 +154,7 @@ TEST(HttpRequestParserTest, OtherVersionsAndMethodsAreSaidToBeUnknown) {
   EXPECT_EQ(RefusalOf("GET / HTTP/0.9\r\nHost: h\r\n\r\n"), 505);
   EXPECT_EQ(RefusalOf("CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n"), 501);
   EXPECT_EQ(RefusalOf(std::string(33, 'X') + " / HTTP/1.1\r\nHost: h\r\n\r\n"), 501);
-  EXPECT_EQ(RefusalOf("TRACE / HTTP/1.1\r\nHost: h\r\n\r\n"), 501);
+  EXPECT_EQ(Parse("TRACE / HTTP/1.1\r\nHost: h\r\n\r\n").request.method, "TRACE");
   EXPECT_EQ(RefusalOf("GET / HTTP/1.1\r\nHost: h\r\nExpect: cake\r\n\r\n"), 417);
   EXPECT_EQ(Parse("BREW / HTTP/1.1\r\nHost: h\r\n\r\n").request.method, "BREW");
 }

@@ -1,8 +1,10 @@
 #include "store/sqlite_database.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -154,6 +156,29 @@ TEST(SqliteDatabaseTest, ManyMayOpenANewFileAtOnce) {
     for (std::thread& thread : threads) thread.join();
     for (const Status& status : statuses) EXPECT_TRUE(status.ok()) << status.ToString();
   }
+}
+
+// In write-ahead mode a connection holds a shared lock from its first use to its end. Another
+// process that can lock the whole file removes the log when it is done.
+TEST(SqliteDatabaseTest, OpeningTheFileAgainLeavesTheLocksOfTheFirstConnection) {
+  const TempDirectory directory;
+  const std::string path = directory.path() + "/s.db";
+  auto first = SqliteDatabase::Open(path, StoreFile::kCreateIfMissing);
+  ASSERT_TRUE(first.ok());
+  ASSERT_EQ(*Ask(**first, "SELECT count(*) FROM tenants"), 0);
+  for (const StoreFile mode : {StoreFile::kCreateIfMissing, StoreFile::kMustExist}) {
+    ASSERT_TRUE(SqliteDatabase::Open(path, mode).ok());
+  }
+  const int file = open(path.c_str(), O_RDWR | O_CLOEXEC);
+  struct flock lock = {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = 0x40000002;  // the bytes of shared locks: https://www.sqlite.org/fileformat.html
+  lock.l_len = 510;
+  // An open file description's lock conflicts with this process's own ones, too.
+  ASSERT_EQ(fcntl(file, F_OFD_GETLK, &lock), 0);
+  EXPECT_EQ(lock.l_type, F_RDLCK);
+  close(file);
 }
 
 TEST(SqliteDatabaseTest, TheDefaultPathFollowsTheEnvironment) {
