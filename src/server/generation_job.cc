@@ -234,7 +234,7 @@ std::optional<StreamEvent> GenerationJob::Process(Choice& choice, StreamEvent ev
     finish.warnings.push_back("the answer was cut short by the quota " + quota_limit_);
   }
   finish.usage.completion_tokens = choice.delivered_tokens;
-  Count(finish);
+  Count(choice, finish);
   return event;
 }
 
@@ -260,9 +260,9 @@ bool GenerationJob::PayFor(Choice& choice, TokensEvent& event) {
   return paid > 0;
 }
 
-void GenerationJob::Count(const FinishedEvent& finish) {
+void GenerationJob::Count(const Choice& choice, const FinishedEvent& finish) {
   usage_.completion_tokens += finish.usage.completion_tokens;
-  usage_.cached_tokens += finish.usage.cached_prompt_tokens;
+  if (choice.first_of_prompt) usage_.cached_tokens += finish.usage.cached_prompt_tokens;
   usage_.drafted_tokens += finish.speculation.drafted;
   usage_.accepted_tokens += finish.speculation.accepted;
   // The worst of all choices.

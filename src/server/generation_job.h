@@ -89,7 +89,7 @@ class GenerationJob {
   std::optional<StreamEvent> Process(Choice& choice, StreamEvent event);
   // Whether any token may be delivered; cuts `event` to those that may.
   bool PayFor(Choice& choice, TokensEvent& event);
-  void Count(const FinishedEvent& finish);
+  void Count(const Choice& choice, const FinishedEvent& finish);
 
   ApiContext& context_;
   const ApiCaller caller_;
