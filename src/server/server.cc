@@ -80,7 +80,7 @@ class ServerImpl : public Server {
   ~ServerImpl() override {
     listeners_.clear();
     admin_listener_.reset();
-    context_->workers.join();
+    if (context_) context_->workers.join();  // it may have failed to open
   }
 
   Status Open() {
@@ -159,7 +159,9 @@ class ServerImpl : public Server {
     FORETOKEN_ASSIGN_OR_RETURN(store_, TenantStore::Open(config_.store, StoreFile::kMustExist));
     context_->directory = directory_.get();
     context_->ledger = ledger_.get();
-    for (const auto& [name, tenant] : directory_->snapshot()->tenants) known_tenants_.insert(name);
+    const auto snapshot = directory_->snapshot();
+    MutexLock lock(mutex_);
+    for (const auto& [name, tenant] : snapshot->tenants) known_tenants_.insert(name);
     return OkStatus();
   }
 
