@@ -57,17 +57,21 @@ function(foretoken_test name)
 endfunction()
 
 # foretoken_pytest(<name> FILE <file> [ENVIRONMENT <NAME=value>] [LABELS <labels>]
-#                  [TIMEOUT <seconds>]): a file of pytest tests as one ctest entry.
+#                  [TIMEOUT <seconds>] [PYTHON <interpreter>]): a file of pytest tests as one ctest
+# entry.
 function(foretoken_pytest name)
-  cmake_parse_arguments(ARG "" "FILE;TIMEOUT" "ENVIRONMENT;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "" "FILE;TIMEOUT;PYTHON" "ENVIRONMENT;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
   if(NOT ARG_LABELS)
     set(ARG_LABELS unit)
   endif()
+  if(NOT ARG_PYTHON)
+    set(ARG_PYTHON ${FORETOKEN_PYTHON})
+  endif()
   add_test(NAME ${name}
-    COMMAND ${FORETOKEN_PYTHON} -m pytest -q -p no:cacheprovider ${CMAKE_CURRENT_SOURCE_DIR}/${ARG_FILE})
+    COMMAND ${ARG_PYTHON} -m pytest -q -p no:cacheprovider ${CMAKE_CURRENT_SOURCE_DIR}/${ARG_FILE})
   set_tests_properties(${name} PROPERTIES
     ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;${ARG_ENVIRONMENT}" LABELS "${ARG_LABELS}"
     TIMEOUT ${ARG_TIMEOUT})

@@ -36,6 +36,9 @@ class Machine:
         shutil.copytree(ROOT / "scripts", project / "scripts",
                         ignore=shutil.ignore_patterns("__pycache__"))
         (project / "cmake").mkdir()
+        (project / "tests/server").mkdir(parents=True)
+        for name in ("requirements.txt", "package.json", "package-lock.json"):
+            (project / "tests/server" / name).write_text(f"what {name} lists")
         self.project = project
         self.tools.mkdir()
         self.calls.touch()
@@ -48,7 +51,10 @@ class Machine:
         self.user(0)
         self.tool("apt-get", "exit 0")
         self.tool("python3", f'case "$*" in *download*) while [ "$1" != --dest ]; do shift; done; '
-                             f'cp {self.archive} "$2/package-1.0.tar.gz" ;; esac')
+                             f'cp {self.archive} "$2/package-1.0.tar.gz" ;; '
+                             f'*"-m venv"*) mkdir -p "$4/bin" && cp "$0" "$4/bin/python" ;; esac')
+        self.tool("node", "exit 0")
+        self.tool("npm", "mkdir node_modules")
 
     def tool(self, name, body):
         path = self.tools / name
@@ -67,11 +73,11 @@ class Machine:
     def user(self, number):
         self.tool("id", f"echo {number}")
 
-    def bootstrap(self, *arguments):
+    def bootstrap(self, *arguments, path=None):
         return subprocess.run(
             [str(self.project / "scripts/bootstrap"), *arguments], text=True, check=False,
             capture_output=True, env={**os.environ, "XDG_CACHE_HOME": str(self.cache),
-                                      "PATH": f"{self.tools}:{os.environ['PATH']}"})
+                                      "PATH": str(path or f"{self.tools}:{os.environ['PATH']}")})
 
     def called(self, name):
         return [line for line in self.calls.read_text().splitlines() if line.startswith(name)]
@@ -143,6 +149,45 @@ def test_half_unpacked_sources_are_not_mistaken_for_whole_ones(machine):
     (machine.cache / "foretoken/src/.fetch-abc/tree/package-1.0").mkdir(parents=True)
     assert machine.bootstrap("--sources-only").returncode == 0
     assert (machine.sources / SUBDIR / "include/llama.h").exists()
+
+
+def test_clients_are_installed_once_into_folders_named_after_what_they_hold(machine):
+    requirements = machine.project / "tests/server/requirements.txt"
+    assert machine.bootstrap("--sources-only").returncode == 0
+    assert machine.called("npm") == [] and "-m venv" not in machine.calls.read_text()
+    for _ in range(2):
+        assert machine.bootstrap("--sources-only", "--clients").returncode == 0
+    assert machine.called("npm") == ["npm ci --ignore-scripts --no-audit --no-fund --loglevel=error"]
+    name = "clients-" + hashlib.sha256(requirements.read_bytes()).hexdigest()[:16]
+    folder = machine.cache / "foretoken" / name
+    assert [call for call in machine.called("python") if "pip install" in call] == [
+        "python3 -m pip install --quiet --disable-pip-version-check --no-deps "
+        f"--requirement {requirements}"]
+    assert (folder / "complete").exists()
+    node, = machine.cache.glob("foretoken/clients-node-*")
+    assert sorted(path.name for path in node.iterdir()) == [
+        "complete", "node_modules", "package-lock.json", "package.json"]
+
+
+def test_clients_that_cannot_be_installed_are_an_error_and_tried_again(machine):
+    machine.tool("npm", "exit 1")
+    for _ in range(2):
+        ran = machine.bootstrap("--sources-only", "--clients")
+        assert ran.returncode == 1
+        assert "could not install what" in ran.stderr and "package-lock.json" in ran.stderr
+    assert len(machine.called("npm")) == 2
+
+
+def test_without_npm_the_node_client_is_left_out(machine):
+    for name in ("node", "npm"):
+        (machine.tools / name).unlink()
+    for name in ("sh", "bash", "env", "dirname", "awk", "sort", "comm", "grep", "mktemp", "rm", "ls",
+                 "sha256sum", "cut", "mkdir", "tar", "gzip", "mv", "cp", "touch", "basename"):
+        (machine.tools / name).symlink_to(shutil.which(name))
+    ran = machine.bootstrap("--sources-only", "--clients", path=machine.tools)
+    assert ran.returncode == 0, ran.stderr
+    assert "node and npm are not here" in ran.stdout
+    assert list(machine.cache.glob("foretoken/clients-node-*")) == []
 
 
 @pytest.mark.parametrize("script", ["bootstrap", "quickstart", "format"])

@@ -14,13 +14,15 @@ import openai
 
 from executable import FORETOKEN, MODEL, explain, run
 
-# The model drafts for itself, so that speculation has something to verify.
+# The model drafts for itself, so that speculation has something to verify. One thread computes: on
+# a machine that does other things too, several would wait for each other.
 MODELS = f"""
 models:
   - target: {MODEL}
     draft: {MODEL}
     context: 2048
     kv_cache: 16384
+    threads: 1
     preload: true
 """
 
