@@ -50,6 +50,13 @@ Json TenantJson(const TenantRecord& record) {
   return json;
 }
 
+// A tenant as it is now; another process may have removed it since.
+HttpResponse TenantAnswer(TenantStore& store, const std::string& name, int status) {
+  const auto records = store.ListTenants(name);
+  if (!records.ok()) return ErrorAnswer(records.status());
+  return JsonAnswer(TenantJson(records->front()), status);
+}
+
 Json TimeOrNull(std::optional<int64_t> ms) {
   return ms ? Json(FormatUtc(*ms)) : Json();
 }
@@ -111,12 +118,6 @@ std::optional<std::string> RestOf(std::string_view path, std::string_view prefix
   return std::string(path.substr(prefix.size() + 1));
 }
 
-HttpResponse NotAllowed() {
-  WireError error = WireErrorOf(InvalidArgumentError("this method is not possible here"));
-  error.http_status = 405;
-  return ErrorResponse(error);
-}
-
 }  // namespace
 
 Result<std::string> ReadSecretFile(const std::string& path) {
@@ -131,6 +132,8 @@ Result<std::string> ReadSecretFile(const std::string& path) {
   }
   std::string secret;
   std::getline(file, secret);
+  // No header's value ends with these, so no client could send them.
+  secret.erase(secret.find_last_not_of(" \t\r") + 1);
   if (secret.size() < kLeastSecretBytes) {
     return FailedPreconditionError(
         fmt::format("the secret of {} is shorter than {} characters", path, kLeastSecretBytes));
@@ -151,7 +154,10 @@ std::optional<HttpResponse> AdminService::CheckHead(const HttpRequest& request) 
 asio::awaitable<void> AdminService::Answer(HttpExchange& exchange) {
   const HttpRequest& request = exchange.request();
   HttpResponse response;
-  if (IsHealth(request.path)) {
+  const bool is_read = request.method == "GET" || request.method == "HEAD";
+  if (!is_read && (IsHealth(request.path) || request.path == "/metrics")) {
+    response = MethodNotAllowedResponse(request.method, "GET, HEAD");
+  } else if (IsHealth(request.path)) {
     const bool is_well = request.path == "/health/live" || !context_.is_draining;
     Json body = {{"status", is_well ? "ok" : "draining"}};
     if (context_.directory != nullptr && !context_.directory->health().ok()) {
@@ -197,9 +203,9 @@ HttpResponse AdminService::AnswerStore(const HttpRequest& request) {
 HttpResponse AdminService::AnswerTenants(const HttpRequest& request, const std::string& name) {
   TenantStore& store = *options_.store;
   if (request.method == "GET") {
-    const auto records = store.ListTenants(name);
+    if (!name.empty()) return TenantAnswer(store, name, 200);
+    const auto records = store.ListTenants();
     if (!records.ok()) return ErrorAnswer(records.status());
-    if (!name.empty()) return JsonAnswer(TenantJson(records->front()));
     Json list = Json::array();
     for (const TenantRecord& record : *records) list.push_back(TenantJson(record));
     return JsonAnswer({{"tenants", std::move(list)}});
@@ -227,16 +233,17 @@ HttpResponse AdminService::AnswerTenants(const HttpRequest& request, const std::
     if (const Status status = store.AddTenant(std::move(record)); !status.ok()) {
       return ErrorAnswer(status);
     }
-    return JsonAnswer(TenantJson(store.ListTenants(added)->front()), 201);
+    return TenantAnswer(store, added, 201);
   }
   if (request.method == "PATCH" && !name.empty()) {
     if (!body.ok()) return ErrorAnswer(body.status());
     const Status status = store.UpdateTenant(
         name, [&](TenantRecord& record) { return ApplyTenantSettings(body->dump(), record); });
     if (!status.ok()) return ErrorAnswer(status);
-    return JsonAnswer(TenantJson(store.ListTenants(name)->front()));
+    return TenantAnswer(store, name, 200);
   }
-  return NotAllowed();
+  return MethodNotAllowedResponse(request.method,
+                                  name.empty() ? "GET, POST" : "GET, PATCH, DELETE");
 }
 
 HttpResponse AdminService::AnswerKeys(const HttpRequest& request, const std::string& rest) {
@@ -252,7 +259,9 @@ HttpResponse AdminService::AnswerKeys(const HttpRequest& request, const std::str
     if (const Status status = store.RevokeKey(rest); !status.ok()) return ErrorAnswer(status);
     return JsonAnswer({{"revoked", rest}});
   }
-  if (request.method != "POST" || !rest.empty()) return NotAllowed();
+  if (request.method != "POST" || !rest.empty()) {
+    return MethodNotAllowedResponse(request.method, rest.empty() ? "GET, POST" : "DELETE");
+  }
   auto body = ObjectOf(request.body);
   if (!body.ok()) return ErrorAnswer(body.status());
   auto tenant = TakeText(*body, "tenant", /*is_needed=*/true);
@@ -279,7 +288,7 @@ HttpResponse AdminService::AnswerKeys(const HttpRequest& request, const std::str
 }
 
 HttpResponse AdminService::AnswerUsage(const HttpRequest& request) {
-  if (request.method != "GET") return NotAllowed();
+  if (request.method != "GET") return MethodNotAllowedResponse(request.method, "GET");
   auto parameters = ParametersOf(request.query);
   UsageQuery query;
   query.tenant = parameters["tenant"];

@@ -54,4 +54,12 @@ HttpResponse ErrorResponse(const WireError& error, HttpHeaders headers) {
   return {error.http_status, std::move(headers), WireErrorBody(error)};
 }
 
+HttpResponse MethodNotAllowedResponse(std::string_view method, std::string_view allowed) {
+  WireError error = WireErrorOf(
+      InvalidArgumentError(fmt::format("{} is not possible here; use {}", method, allowed)));
+  error.http_status = 405;
+  error.code = "method_not_allowed";
+  return ErrorResponse(error, {{"allow", std::string(allowed)}});
+}
+
 }  // namespace foretoken

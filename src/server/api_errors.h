@@ -25,6 +25,8 @@ WireError OverloadedError(std::string message, HttpHeaders& headers);
 WireError ClientGoneError();
 
 HttpResponse ErrorResponse(const WireError& error, HttpHeaders headers = {});
+// 405. `allowed`: the methods there are, as the header Allow has them.
+HttpResponse MethodNotAllowedResponse(std::string_view method, std::string_view allowed);
 
 }  // namespace foretoken
 

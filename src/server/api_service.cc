@@ -1,11 +1,9 @@
 #include "server/api_service.h"
 
 #include <algorithm>
-#include <array>
+#include <iterator>
 #include <string_view>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "server/api_errors.h"
 #include "server/bearer.h"
@@ -60,14 +58,6 @@ bool IsRead(std::string_view method) {
   return method == "GET" || method == "HEAD";
 }
 
-HttpResponse MethodNotAllowed(std::string_view method, std::string_view allowed) {
-  WireError error = WireErrorOf(
-      InvalidArgumentError(fmt::format("{} is not possible here; use {}", method, allowed)));
-  error.http_status = 405;
-  error.code = "method_not_allowed";
-  return ErrorResponse(error, {{"allow", std::string(allowed)}});
-}
-
 HttpResponse UpgradeRequired() {
   WireError error = WireErrorOf(InvalidArgumentError("this path speaks WebSocket only"));
   error.http_status = 426;
@@ -109,7 +99,7 @@ WireResult<ApiCaller> ApiService::Authenticate(std::string_view bearer) {
 
 std::optional<HttpResponse> ApiService::CheckHead(const HttpRequest& request) {
   if (IsOpen(request.path)) {
-    if (!IsRead(request.method)) return MethodNotAllowed(request.method, "GET, HEAD");
+    if (!IsRead(request.method)) return MethodNotAllowedResponse(request.method, "GET, HEAD");
     return std::nullopt;
   }
   const std::string_view bearer = BearerOf(request.headers);
@@ -120,13 +110,13 @@ std::optional<HttpResponse> ApiService::CheckHead(const HttpRequest& request) {
   if (request.path == kWebSocketPath) return std::nullopt;
   const Route* const route = FindRoute(request.path);
   if (route == nullptr) {
-    return ErrorResponse(WireErrorOf(NotFoundError(
-        fmt::format("there is nothing at this path; /openapi.json lists what there is"))));
+    return ErrorResponse(WireErrorOf(
+        NotFoundError("there is nothing at this path; /openapi.json lists what there is")));
   }
   const bool is_right =
       request.method == route->method || (route->method == "GET" && request.method == "HEAD");
   if (!is_right) {
-    return MethodNotAllowed(request.method, route->method == "GET" ? "GET, HEAD" : "POST");
+    return MethodNotAllowedResponse(request.method, route->method == "GET" ? "GET, HEAD" : "POST");
   }
   return std::nullopt;
 }

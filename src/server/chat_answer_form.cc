@@ -22,9 +22,15 @@ void ChatAnswerForm::Begin(std::string& out) {
   }
 }
 
-void ChatAnswerForm::Add(size_t choice, const ReplyDelta& delta, std::string& out) {
+void ChatAnswerForm::Add(size_t choice, const ReplyDelta& delta,
+                         std::span<const GeneratedToken> tokens, std::string& out) {
+  const bool shows_tokens = options_.logprob_bytes != nullptr && !tokens.empty();
   if (options_.stream) {
-    if (!delta.content.empty()) {
+    if (shows_tokens) {
+      writer_.Content(chunk_, static_cast<int32_t>(choice), delta.content, tokens,
+                      options_.logprob_bytes);
+      Send(out);
+    } else if (!delta.content.empty()) {
       writer_.Content(chunk_, static_cast<int32_t>(choice), delta.content);
       Send(out);
     }
@@ -35,7 +41,10 @@ void ChatAnswerForm::Add(size_t choice, const ReplyDelta& delta, std::string& ou
   }
   ChatChoice& whole = choices_[choice];
   // A stream remembers only that there were calls.
-  if (!options_.stream) whole.content += delta.content;
+  if (!options_.stream) {
+    whole.content += delta.content;
+    if (shows_tokens) whole.tokens.insert(whole.tokens.end(), tokens.begin(), tokens.end());
+  }
   for (const ToolCallDelta& call : delta.tool_calls) {
     if (whole.tool_calls.size() <= call.index) whole.tool_calls.resize(call.index + 1);
     ToolCall& target = whole.tool_calls[call.index];
@@ -46,31 +55,13 @@ void ChatAnswerForm::Add(size_t choice, const ReplyDelta& delta, std::string& ou
 }
 
 void ChatAnswerForm::Tokens(size_t choice, const TokensEvent& event, std::string& out) {
-  if (!options_.parsers.empty()) {
-    Add(choice, options_.parsers[choice]->Push(event.text), out);
-    return;
-  }
-  if (!options_.stream) {
-    choices_[choice].content += event.text;
-    if (options_.logprob_bytes) {
-      std::vector<GeneratedToken>& tokens = choices_[choice].tokens;
-      tokens.insert(tokens.end(), event.tokens.begin(), event.tokens.end());
-    }
-    return;
-  }
-  if (options_.logprob_bytes) {
-    writer_.Content(chunk_, static_cast<int32_t>(choice), event.text, event.tokens,
-                    options_.logprob_bytes);
-  } else if (!event.text.empty()) {
-    writer_.Content(chunk_, static_cast<int32_t>(choice), event.text);
-  } else {
-    return;  // all of it is held back: a part of a character, or of a stop string
-  }
-  Send(out);
+  const ReplyDelta delta = options_.parsers.empty() ? ReplyDelta{event.text, {}}
+                                                    : options_.parsers[choice]->Push(event.text);
+  Add(choice, delta, event.tokens, out);
 }
 
 void ChatAnswerForm::Finish(size_t choice, const FinishedEvent& finish, std::string& out) {
-  if (!options_.parsers.empty()) Add(choice, options_.parsers[choice]->Finish(), out);
+  if (!options_.parsers.empty()) Add(choice, options_.parsers[choice]->Finish(), {}, out);
   choices_[choice].finish = finish.reason;
   if (!options_.stream) return;
   writer_.Finish(chunk_, static_cast<int32_t>(choice), finish.reason,

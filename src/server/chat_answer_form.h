@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -34,7 +35,10 @@ class ChatAnswerForm : public AnswerForm {
   std::string Body(const AnswerTotals& totals) override;
 
  private:
-  void Add(size_t choice, const ReplyDelta& delta, std::string& out);
+  // `tokens`: those that made it, for log-probabilities. They may make nothing visible: a part of a
+  // character, or of a stop string.
+  void Add(size_t choice, const ReplyDelta& delta, std::span<const GeneratedToken> tokens,
+           std::string& out);
   void Send(std::string& out);
 
   ChatAnswerOptions options_;

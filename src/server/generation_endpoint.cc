@@ -23,6 +23,11 @@ TokenBytes BytesOf(const GenerationJob& job, bool wanted) {
   return [&tokenizer = job.tokenizer()](TokenId token) { return tokenizer.TokenBytes(token); };
 }
 
+// Why an answer to messages with tools cannot be read, whatever the reason: the request's matter.
+WireError ReplyParserError(const Status& status) {
+  return InvalidRequestError("tools", status.message());
+}
+
 // The outcome of all choices together.
 struct Outcome {
   AnswerTotals totals;
@@ -55,6 +60,7 @@ class Answer {
     head.headers = std::move(headers);
     StreamHeartbeat heartbeat{kHeartbeat, ": still working\n\n"};
     written_ = co_await exchange_.BeginStream(std::move(head), std::move(heartbeat));
+    if (!written_.ok()) job_.Cancel();
     std::string out;
     form_.Begin(out);
     co_await Write(out);
@@ -75,8 +81,11 @@ class Answer {
 
   asio::awaitable<void> Whole(HttpHeaders headers) {
     std::string unused;
-    while (std::optional<JobEvent> event = co_await job_.Next()) Feed(*event, unused);
-    int32_t status = outcome_.error ? outcome_.error->http_status : 200;
+    while (std::optional<JobEvent> event = co_await job_.Next()) {
+      Feed(*event, unused);
+      unused.clear();
+    }
+    const int32_t status = outcome_.error ? outcome_.error->http_status : 200;
     const Status recorded = co_await job_.Finish(status);
     // An answer that nobody could bill is not given.
     if (!recorded.ok()) outcome_.error = WireErrorOf(InternalError("the usage was not recorded"));
@@ -98,7 +107,11 @@ class Answer {
     }
     const auto& finish = std::get<FinishedEvent>(event.event);
     NoteFinish(finish, event.choice % n_ == 0, outcome_);
-    if (!outcome_.error) form_.Finish(event.choice, finish, out);
+    if (outcome_.error) {
+      job_.Cancel();  // an answer without all of its choices is none
+    } else {
+      form_.Finish(event.choice, finish, out);
+    }
   }
 
   asio::awaitable<void> Write(std::string& out) {
@@ -129,6 +142,7 @@ GenerationEndpoint EndpointOf(const ApiContext& context, ChatCompletionRequest&&
   endpoint.request.id = RequestIdOf({});
   endpoint.request.fields = std::move(request.common);
   endpoint.request.prompts.emplace_back(request.prompt);
+  endpoint.request.prompt_field = "messages";
   const GenerationFields& fields = endpoint.request.fields;
   endpoint.make_form = [head = HeadOf(context, endpoint.request, "chatcmpl"),
                         stream = fields.stream, include_usage = fields.include_usage,
@@ -144,7 +158,7 @@ GenerationEndpoint EndpointOf(const ApiContext& context, ChatCompletionRequest&&
     options.logprob_bytes = BytesOf(job, has_logprobs);
     for (size_t i = 0; !prompt.tools.empty() && i < job.choices(); ++i) {
       auto parser = job.tokenizer().NewReplyParser(prompt);
-      if (!parser.ok()) return WireErrorOf(parser.status());
+      if (!parser.ok()) return ReplyParserError(parser.status());
       options.parsers.push_back(*std::move(parser));
     }
     return std::unique_ptr<AnswerForm>(std::make_unique<ChatAnswerForm>(std::move(options)));
@@ -179,6 +193,7 @@ GenerationEndpoint EndpointOf(const ApiContext& context, ResponsesRequest&& requ
   endpoint.request.id = RequestIdOf({});
   endpoint.request.fields = request.common;
   endpoint.request.prompts.emplace_back(request.prompt);
+  endpoint.request.prompt_field = "input";
   endpoint.make_form = [head = HeadOf(context, endpoint.request, "resp"),
                         request = std::move(request)](
                            const GenerationJob& job) -> WireResult<std::unique_ptr<AnswerForm>> {
@@ -188,7 +203,7 @@ GenerationEndpoint EndpointOf(const ApiContext& context, ResponsesRequest&& requ
     std::unique_ptr<ReplyParser> parser;
     if (!request.prompt.tools.empty()) {
       auto made = job.tokenizer().NewReplyParser(request.prompt);
-      if (!made.ok()) return WireErrorOf(made.status());
+      if (!made.ok()) return ReplyParserError(made.status());
       parser = *std::move(made);
     }
     return std::unique_ptr<AnswerForm>(std::make_unique<ResponsesAnswerForm>(

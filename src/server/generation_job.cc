@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <random>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -21,6 +23,9 @@ using Clock = std::chrono::steady_clock;
 constexpr int64_t kQuotaStep = 64;
 constexpr auto kQuotaPoll = std::chrono::milliseconds(20);
 
+// How a choice can end, from the best on.
+constexpr std::string_view kOutcomes[] = {"stop", "length", "quota", "cancelled", "error"};
+
 // Seeds that are returned survive clients whose numbers are doubles.
 uint64_t RandomSeed() {
   std::random_device device;
@@ -32,11 +37,15 @@ uint64_t RandomSeed() {
 GenerationJob::GenerationJob(ApiContext& context, ApiCaller caller, asio::any_io_executor executor)
     : context_(context),
       caller_(std::move(caller)),
-      executor_(executor),
       signal_(std::make_shared<WakeSignal>(std::move(executor))) {}
 
 GenerationJob::~GenerationJob() {
-  if (is_counted_) --context_.running_requests;
+  Leave();
+}
+
+void GenerationJob::Leave() {
+  quota_.Reset();
+  if (std::exchange(is_counted_, false)) --context_.running_requests;
 }
 
 asio::awaitable<std::optional<WireError>> GenerationJob::Start(JobRequest& request) {
@@ -44,8 +53,15 @@ asio::awaitable<std::optional<WireError>> GenerationJob::Start(JobRequest& reque
   usage_.tenant = caller_.record().name;
   usage_.key_id = caller_.key_id;
   usage_.started_ms = UtcNowMs();
-  if (context_.is_draining)
+  std::optional<WireError> error = co_await Begin(request);
+  if (error) Leave();
+  co_return error;
+}
+
+asio::awaitable<std::optional<WireError>> GenerationJob::Begin(JobRequest& request) {
+  if (context_.is_draining) {
     co_return OverloadedError("the server is shutting down", retry_headers_);
+  }
   is_counted_ = true;
   if (++context_.running_requests > context_.config.limits.requests) {
     co_return OverloadedError(
@@ -63,7 +79,8 @@ asio::awaitable<std::optional<WireError>> GenerationJob::Start(JobRequest& reque
   if (auto error = BoundTokens(request)) co_return error;
   if (auto error = co_await TakeKvShare(request.fields.n)) co_return error;
   if (auto error = co_await ReserveQuota(request.fields.n)) co_return error;
-  if (is_cancelled_) co_return ClientGoneError();  // before there was anything to cancel
+  // Nobody cancels again what would begin now.
+  if (is_cancelled_) co_return ClientGoneError();
   co_return StartChoices(request);
 }
 
@@ -73,29 +90,35 @@ asio::awaitable<std::optional<WireError>> GenerationJob::Tokenize(JobRequest& re
     for (const PromptContent& prompt : request.prompts) {
       Result<std::vector<TokenId>> tokens = tokenizer.Tokenize(prompt);
       if (!tokens.ok()) return tokens.status();
-      prompts_.push_back(*std::move(tokens));
+      prompts_.push_back({.tokens = *std::move(tokens)});
     }
     return OkStatus();
   });
-  if (!status.ok()) co_return WireErrorOf(status);
-  co_return std::nullopt;
+  if (status.ok()) co_return std::nullopt;
+  // Tokens that the model does not have, or messages to one that has no layout for them.
+  const bool is_wrong = status.code() == StatusCode::kInvalidArgument ||
+                        status.code() == StatusCode::kFailedPrecondition;
+  if (is_wrong) co_return InvalidRequestError(request.prompt_field, status.message());
+  co_return WireErrorOf(status);
 }
 
 std::optional<WireError> GenerationJob::BoundTokens(const JobRequest& request) {
   const TenantRecord& record = caller_.record();
   const int64_t context_tokens = lease_.runtime().target_info().context_tokens;
   int64_t longest = 0;
-  for (const std::vector<TokenId>& prompt : prompts_) {
-    if (prompt.empty()) return InvalidRequestError("prompt", "the prompt has no tokens");
-    longest = std::max(longest, static_cast<int64_t>(prompt.size()));
-    usage_.prompt_tokens += static_cast<int64_t>(prompt.size());
+  for (const Prompt& prompt : prompts_) {
+    const auto tokens = static_cast<int64_t>(prompt.tokens.size());
+    if (tokens == 0) return InvalidRequestError(request.prompt_field, "the prompt has no tokens");
+    longest = std::max(longest, tokens);
+    usage_.prompt_tokens += tokens;
   }
   int64_t most_prompt = context_tokens - 1;
   if (record.max_prompt_tokens > 0) most_prompt = std::min(most_prompt, record.max_prompt_tokens);
   if (longest > most_prompt) {
     WireError error = InvalidRequestError(
-        "messages", fmt::format("the prompt has {} tokens; {} are possible here: shorten it",
-                                longest, most_prompt));
+        request.prompt_field,
+        fmt::format("the prompt has {} tokens; {} are possible here: shorten it", longest,
+                    most_prompt));
     error.code = "context_length_exceeded";
     return error;
   }
@@ -151,12 +174,15 @@ asio::awaitable<std::optional<WireError>> GenerationJob::ReserveQuota(int32_t n)
     Result<QuotaReservation> reservation = ticket.TryReserve();
     if (reservation.ok()) {
       quota_ = *std::move(reservation);
-      quota_limit_.clear();  // what made it wait ended no answer
+      unpaid_prompt_tokens_ = usage_.prompt_tokens;
+      quota_limit_.clear();
       co_return std::nullopt;
     }
     quota_limit_ = std::string(ticket.refused_by());
-    const bool can_wait = reservation.status().code() == StatusCode::kResourceExhausted;
-    if (!can_wait) co_return WireErrorOf(reservation.status());  // it can never fit
+    // More than a limit allows at all: no waiting helps.
+    if (reservation.status().code() != StatusCode::kResourceExhausted) {
+      co_return WireErrorOf(reservation.status());
+    }
     if (Clock::now() >= deadline) {
       retry_headers_ = {{"retry-after", RetryAfterSeconds(ticket.RetryAfterMs())}};
       co_return QuotaError(reservation.status().message());
@@ -179,17 +205,17 @@ std::optional<WireError> GenerationJob::StartChoices(const JobRequest& request) 
     options.deadline_ms =
         options.deadline_ms > 0 ? std::min(options.deadline_ms, most_ms) : most_ms;
   }
-  for (const std::vector<TokenId>& prompt : prompts_) {
+  for (size_t prompt = 0; prompt < prompts_.size(); ++prompt) {
     for (int32_t i = 0; i < fields.n; ++i) {
       options.choice = static_cast<uint64_t>(i);
-      auto stream = lease_.runtime().GenerateStream({.prompt = prompt, .options = options});
+      auto stream =
+          lease_.runtime().GenerateStream({.prompt = prompts_[prompt].tokens, .options = options});
       if (!stream.ok()) {
         choices_.clear();  // cancels those that were started
         return WireErrorOf(stream.status());
       }
-      choices_.push_back({.stream = *std::move(stream),
-                          .prompt_tokens = static_cast<int32_t>(prompt.size()),
-                          .first_of_prompt = i == 0});
+      choices_.push_back(
+          {.stream = *std::move(stream), .prompt = prompt, .first_of_prompt = i == 0});
     }
   }
   return std::nullopt;
@@ -234,21 +260,34 @@ std::optional<StreamEvent> GenerationJob::Process(Choice& choice, StreamEvent ev
     finish.warnings.push_back("the answer was cut short by the quota " + quota_limit_);
   }
   finish.usage.completion_tokens = choice.delivered_tokens;
+  // The ledger counts the prompt, whether it came to tokens or not; so does the quota.
+  PayForPrompt(choice);
   Count(choice, finish);
   return event;
 }
 
+void GenerationJob::PayForPrompt(const Choice& choice) {
+  Prompt& prompt = prompts_[choice.prompt];
+  if (std::exchange(prompt.is_paid, true)) return;
+  const auto tokens = static_cast<int64_t>(prompt.tokens.size());
+  quota_.Spend(tokens);
+  unpaid_prompt_tokens_ -= tokens;
+}
+
 bool GenerationJob::PayFor(Choice& choice, TokensEvent& event) {
-  if (!choice.has_begun) {
-    choice.has_begun = true;
-    if (choice.first_of_prompt) quota_.Spend(choice.prompt_tokens);
-  }
+  PayForPrompt(choice);
   const auto wanted = static_cast<int64_t>(event.tokens.size());
-  if (quota_.unspent_tokens() < wanted) {
-    const Result<int64_t> more = quota_.Extend(std::max(kQuotaStep, wanted));
-    if (!more.ok()) quota_limit_ = std::string(quota_.refused_by());
+  // What is reserved for prompts that are still to come is not for tokens.
+  int64_t free = quota_.unspent_tokens() - unpaid_prompt_tokens_;
+  while (free < wanted) {
+    const Result<int64_t> more = quota_.Extend(std::max(kQuotaStep, wanted - free));
+    if (!more.ok()) {
+      quota_limit_ = std::string(quota_.refused_by());
+      break;
+    }
+    free += *more;
   }
-  const int64_t paid = std::min(wanted, quota_.unspent_tokens());
+  const int64_t paid = std::min(wanted, free);
   quota_.Spend(paid);
   choice.delivered_tokens += static_cast<int32_t>(paid);
   if (paid == wanted) return true;
@@ -265,10 +304,12 @@ void GenerationJob::Count(const Choice& choice, const FinishedEvent& finish) {
   if (choice.first_of_prompt) usage_.cached_tokens += finish.usage.cached_prompt_tokens;
   usage_.drafted_tokens += finish.speculation.drafted;
   usage_.accepted_tokens += finish.speculation.accepted;
+  const std::string_view outcome = choice.is_cut ? "quota" : FinishReasonName(finish.reason);
+  const auto rank = [](std::string_view name) {
+    return std::find(std::begin(kOutcomes), std::end(kOutcomes), name);
+  };
   // The worst of all choices.
-  std::string outcome(FinishReasonName(finish.reason));
-  if (!quota_limit_.empty() && finish.reason == FinishReason::kLength) outcome = "quota";
-  if (usage_.outcome.empty() || !finish.status.ok()) usage_.outcome = std::move(outcome);
+  if (usage_.outcome.empty() || rank(usage_.outcome) < rank(outcome)) usage_.outcome = outcome;
 }
 
 void GenerationJob::Cancel() {
@@ -284,7 +325,7 @@ HttpHeaders GenerationJob::rate_limit_headers() const {
 }
 
 asio::awaitable<Status> GenerationJob::Finish(int32_t http_status) {
-  quota_.Reset();
+  Leave();
   usage_.finished_ms = UtcNowMs();
   usage_.http_status = http_status;
   if (usage_.outcome.empty()) usage_.outcome = http_status < 400 ? "cancelled" : "error";

@@ -25,7 +25,8 @@ namespace foretoken {
 struct JobRequest {
   std::string id;  // the ledger's
   GenerationFields fields;
-  std::vector<PromptContent> prompts;  // one at least
+  std::vector<PromptContent> prompts;   // one at least
+  std::string prompt_field = "prompt";  // what the request calls them, for errors
 };
 
 // An event of one of a job's choices.
@@ -68,17 +69,22 @@ class GenerationJob {
   uint64_t seed() const { return seed_; }
 
  private:
+  struct Prompt {
+    std::vector<TokenId> tokens;
+    bool is_paid = false;
+  };
   struct Choice {
     std::unique_ptr<GenerationStream> stream;
-    int32_t prompt_tokens = 0;
+    size_t prompt = 0;
     bool first_of_prompt = false;
-    bool has_begun = false;  // its prompt is paid for
     bool is_cut = false;
-    bool is_armed = false;
     bool is_done = false;
     int32_t delivered_tokens = 0;
   };
 
+  asio::awaitable<std::optional<WireError>> Begin(JobRequest& request);
+  // It neither runs nor waits any more: gives its places to others.
+  void Leave();
   asio::awaitable<std::optional<WireError>> Tokenize(JobRequest& request);
   std::optional<WireError> BoundTokens(const JobRequest& request);
   asio::awaitable<std::optional<WireError>> ReserveQuota(int32_t n);
@@ -87,18 +93,20 @@ class GenerationJob {
   std::optional<int64_t> KvLimit() const;
   std::optional<WireError> StartChoices(const JobRequest& request);
   std::optional<StreamEvent> Process(Choice& choice, StreamEvent event);
+  // Prompts are paid for when they have been computed, once for all of their choices.
+  void PayForPrompt(const Choice& choice);
   // Whether any token may be delivered; cuts `event` to those that may.
   bool PayFor(Choice& choice, TokensEvent& event);
   void Count(const Choice& choice, const FinishedEvent& finish);
 
   ApiContext& context_;
   const ApiCaller caller_;
-  const asio::any_io_executor executor_;
   const std::shared_ptr<WakeSignal> signal_;
   ModelLease lease_;
   KvShareLease kv_share_;
   QuotaReservation quota_;
-  std::vector<std::vector<TokenId>> prompts_;  // as tokens
+  std::vector<Prompt> prompts_;
+  int64_t unpaid_prompt_tokens_ = 0;  // part of what is reserved
   std::vector<Choice> choices_;
   size_t next_choice_ = 0;
   uint64_t seed_ = 0;

@@ -1,7 +1,7 @@
 #include "server/metrics_page.h"
 
-#include <cmath>
 #include <limits>
+#include <map>
 #include <string_view>
 #include <utility>
 
@@ -69,8 +69,14 @@ class Page {
   std::vector<MetricFamily> families_;
 };
 
-void AddEngine(const EngineMetrics& engine, Page& page) {
-  const Labels model = {{"model_name", engine.target_id}};
+// `number`: tells engines of one target apart.
+void AddEngine(const EngineMetrics& engine, int number, Page& page) {
+  const Labels model = {{"model_name", engine.target_id}, {"engine", std::to_string(number)}};
+  const auto with = [&model](const char* name, std::string_view value) {
+    Labels labels = model;
+    labels.emplace_back(name, value);
+    return labels;
+  };
   const TenantMetrics& total = engine.total;
   page.Gauge("foretoken:num_requests_running", "Requests that run.", model, total.requests.running);
   page.Gauge("foretoken:num_requests_waiting", "Requests that wait for a place.", model,
@@ -101,24 +107,19 @@ void AddEngine(const EngineMetrics& engine, Page& page) {
   page.Counter("foretoken:spec_decode_wasted_positions_total",
                "Drafted positions that were not kept.", model, total.wasted_positions);
   for (const auto& [kind, source] : total.by_source) {
-    const Labels labels = {{"model_name", engine.target_id},
-                           {"source", std::string(DraftSourceKindName(kind))}};
+    const Labels labels = with("source", DraftSourceKindName(kind));
     page.Counter("foretoken:spec_decode_num_draft_tokens_total", "Drafted tokens.", labels,
                  source.drafted);
     page.Counter("foretoken:spec_decode_num_accepted_tokens_total", "Accepted drafted tokens.",
                  labels, source.accepted);
   }
   for (const auto& [reason, count] : total.no_draft) {
-    page.Counter(
-        "foretoken:rounds_without_draft_total", "Rounds without a draft, by reason.",
-        {{"model_name", engine.target_id}, {"reason", std::string(NoDraftReasonName(reason))}},
-        count);
+    page.Counter("foretoken:rounds_without_draft_total", "Rounds without a draft, by reason.",
+                 with("reason", NoDraftReasonName(reason)), count);
   }
   for (const auto& [reason, count] : total.finished_requests) {
     page.Counter("foretoken:request_success_total", "Requests that ended, by reason.",
-                 {{"model_name", engine.target_id},
-                  {"finished_reason", std::string(FinishReasonName(reason))}},
-                 count);
+                 with("finished_reason", FinishReasonName(reason)), count);
   }
   page.Latency("foretoken:request_queue_time_seconds", "From submission to the start.", model,
                total.queue_ms);
@@ -178,7 +179,10 @@ void AddApi(const ApiMetrics::Snapshot& api, Page& page) {
 
 std::string MetricsPage(const MetricsSnapshot& snapshot) {
   Page page;
-  for (const EngineMetrics& engine : snapshot.engines) AddEngine(engine, page);
+  std::map<std::string, int> engines;
+  for (const EngineMetrics& engine : snapshot.engines) {
+    AddEngine(engine, engines[engine.target_id]++, page);
+  }
   for (const PoolModelState& model : snapshot.models) {
     page.Gauge("foretoken:model_loaded", "1 for a model that is loaded.",
                {{"model_name", model.name}}, model.loaded ? 1 : 0);

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "server/api_errors.h"
+#include "server/parse_body.h"
 
 namespace foretoken {
 
@@ -14,7 +15,8 @@ const ServedModel* FindAllowedModel(const ModelPool& pool, const TenantRecord& r
                                     std::string_view name) {
   const auto is_allowed = [&](const ServedModel& model) {
     return record.models.empty() ||
-           std::find(record.models.begin(), record.models.end(), model.name) != record.models.end();
+           std::any_of(record.models.begin(), record.models.end(),
+                       [&](const std::string& allowed) { return pool.Find(allowed) == &model; });
   };
   if (name.empty()) name = record.target;
   if (name.empty()) {
@@ -35,12 +37,25 @@ SpeculativeConfig PolicyOf(const TenantRecord& record, const ServedModel& model)
   return policy;
 }
 
+namespace {
+
+// Whether the tenant is still there, and not another one of its name.
+bool IsCurrent(const ApiContext& context, const ApiCaller& caller) {
+  if (context.directory == nullptr) return true;
+  const auto snapshot = context.directory->snapshot();
+  const auto found = snapshot->tenants.find(caller.record().name);
+  return found != snapshot->tenants.end() &&
+         found->second->record.created_ms == caller.record().created_ms;
+}
+
+}  // namespace
+
 asio::awaitable<WireResult<ModelLease>> AcquireModel(ApiContext& context, const ApiCaller& caller,
                                                      const std::string& name,
                                                      const ModelWaiter& waiter) {
   const TenantRecord& record = caller.record();
   const ServedModel* const model = FindAllowedModel(context.pool, record, name);
-  if (model == nullptr) co_return ModelNotFoundError(name);
+  if (model == nullptr) co_return ModelNotFoundError(name.empty() ? record.target : name);
   PoolTenant tenant;
   tenant.name = record.name;
   tenant.weight = record.weight;
@@ -70,7 +85,16 @@ asio::awaitable<WireResult<ModelLease>> AcquireModel(ApiContext& context, const 
     if (waiter.is_cancelled != nullptr && *waiter.is_cancelled) co_return ClientGoneError();
     co_await waiter.signal->Wait();
   }
-  if (answer->lease->ok()) co_return std::move(*answer->lease).value();
+  if (answer->lease->ok()) {
+    if (IsCurrent(context, caller)) co_return std::move(*answer->lease).value();
+    // Removed while the model was loaded: what was made for it since then goes as well.
+    answer->lease.reset();
+    co_await OnWorkers(context, [&] {
+      context.pool.ForgetTenant(record.name);
+      return true;
+    });
+    co_return UnauthorizedError();
+  }
   Log(LogLevel::kError, "model '" + model->name + "': " + answer->lease->status().message());
   co_return ModelUnavailableError(model->name, answer->lease->status());
 }

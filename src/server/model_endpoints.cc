@@ -29,11 +29,33 @@ HttpResponse JsonResponse(std::string body, const std::vector<std::string>& igno
   return {200, std::move(headers), std::move(body)};
 }
 
+// The text of tokens, or which of them the model does not have.
+WireResult<std::string> TextOf(const TenantRuntime& runtime, const std::vector<TokenId>& tokens) {
+  const int32_t size = runtime.target_info().vocabulary_size;
+  std::string text;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i] < 0 || tokens[i] >= size) {
+      return InvalidRequestError(
+          fmt::format("tokens[{}]", i),
+          fmt::format("{} is no token of this model; it has 0 to {}", tokens[i], size - 1));
+    }
+    text += runtime.tokenizer().TokenBytes(tokens[i]);
+  }
+  return text;
+}
+
 // A lease for work without tokens of a quota.
 asio::awaitable<WireResult<ModelLease>> Acquire(ApiContext& context, const ApiCaller& caller,
                                                 HttpExchange& exchange, const std::string& name) {
-  const ModelWaiter waiter{std::make_shared<WakeSignal>(exchange.executor()), nullptr};
-  co_return co_await AcquireModel(context, caller, name, waiter);
+  bool is_gone = false;
+  const ModelWaiter waiter{std::make_shared<WakeSignal>(exchange.executor()), &is_gone};
+  exchange.OnDisconnect([&is_gone, signal = waiter.signal] {
+    is_gone = true;
+    signal->Notify();
+  });
+  WireResult<ModelLease> lease = co_await AcquireModel(context, caller, name, waiter);
+  exchange.OnDisconnect(nullptr);
+  co_return lease;
 }
 
 }  // namespace
@@ -119,19 +141,13 @@ asio::awaitable<void> AnswerDetokenize(ApiContext& context, const ApiCaller& cal
     (void)co_await exchange.Respond(ErrorResponse(lease.error()));
     co_return;
   }
-  const int32_t size = lease->runtime().target_info().vocabulary_size;
-  std::string text;
-  for (size_t i = 0; i < request.tokens.size(); ++i) {
-    const TokenId token = request.tokens[i];
-    if (token < 0 || token >= size) {
-      (void)co_await exchange.Respond(ErrorResponse(InvalidRequestError(
-          fmt::format("tokens[{}]", i),
-          fmt::format("{} is no token of this model; it has 0 to {}", token, size - 1))));
-      co_return;
-    }
-    text += lease->runtime().tokenizer().TokenBytes(token);
+  const WireResult<std::string> text =
+      co_await OnWorkers(context, [&] { return TextOf(lease->runtime(), request.tokens); });
+  if (!text.ok()) {
+    (void)co_await exchange.Respond(ErrorResponse(text.error()));
+    co_return;
   }
-  (void)co_await exchange.Respond(JsonResponse(DetokenizeBody(text), request.ignored_fields));
+  (void)co_await exchange.Respond(JsonResponse(DetokenizeBody(*text), request.ignored_fields));
 }
 
 }  // namespace foretoken

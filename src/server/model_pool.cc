@@ -172,7 +172,10 @@ Status ModelPool::Preload() {
                        [&](const Result<ModelLease>& done) { loaded.set_value(done.status()); }});
       changed_.NotifyAll();
     }
-    FORETOKEN_RETURN_IF_ERROR(loaded.get_future().get());
+    const Status status = loaded.get_future().get();
+    if (!status.ok()) {
+      return Status(status.code(), fmt::format("model '{}': {}", model.name, status.message()));
+    }
   }
   return OkStatus();
 }

@@ -1,9 +1,7 @@
 #include "server/server.h"
 
-#include <algorithm>
 #include <chrono>
-#include <iterator>
-#include <set>
+#include <map>
 #include <utility>
 
 #include <fmt/format.h>
@@ -80,7 +78,7 @@ class ServerImpl : public Server {
   ~ServerImpl() override {
     listeners_.clear();
     admin_listener_.reset();
-    if (context_) context_->workers.join();  // it may have failed to open
+    if (context_) context_->workers.join();
   }
 
   Status Open() {
@@ -125,8 +123,11 @@ class ServerImpl : public Server {
   }
 
   Status Reload() override {
-    for (const auto& listener : listeners_) {
-      FORETOKEN_RETURN_IF_ERROR(listener->ReloadCertificates());
+    if (config_.tls) {
+      for (const auto& listener : listeners_) {
+        FORETOKEN_RETURN_IF_ERROR(listener->ReloadCertificates());
+      }
+      if (admin_listener_) FORETOKEN_RETURN_IF_ERROR(admin_listener_->ReloadCertificates());
     }
     return context_->directory != nullptr ? context_->directory->Reload() : OkStatus();
   }
@@ -159,21 +160,30 @@ class ServerImpl : public Server {
     FORETOKEN_ASSIGN_OR_RETURN(store_, TenantStore::Open(config_.store, StoreFile::kMustExist));
     context_->directory = directory_.get();
     context_->ledger = ledger_.get();
-    const auto snapshot = directory_->snapshot();
     MutexLock lock(mutex_);
-    for (const auto& [name, tenant] : snapshot->tenants) known_tenants_.insert(name);
+    known_tenants_ = TenantsOf(*directory_->snapshot());
     return OkStatus();
+  }
+
+  // Names, and when each was made: one that was removed and made again is another tenant.
+  using Tenants = std::map<std::string, int64_t>;
+
+  static Tenants TenantsOf(const DirectorySnapshot& snapshot) {
+    Tenants tenants;
+    for (const auto& [name, tenant] : snapshot.tenants) tenants[name] = tenant->record.created_ms;
+    return tenants;
   }
 
   // What is kept in memory of tenants that were removed goes.
   void ForgetRemoved(const DirectorySnapshot& snapshot) {
-    std::set<std::string> now;
-    for (const auto& [name, tenant] : snapshot.tenants) now.insert(name);
+    Tenants now = TenantsOf(snapshot);
     std::vector<std::string> removed;
     {
       MutexLock lock(mutex_);
-      std::set_difference(known_tenants_.begin(), known_tenants_.end(), now.begin(), now.end(),
-                          std::back_inserter(removed));
+      for (const auto& [name, created_ms] : known_tenants_) {
+        const auto found = now.find(name);
+        if (found == now.end() || found->second != created_ms) removed.push_back(name);
+      }
       known_tenants_ = std::move(now);
     }
     for (const std::string& name : removed) {
@@ -222,27 +232,33 @@ class ServerImpl : public Server {
     admin_ = std::make_unique<AdminService>(*context_, std::move(options));
     HttpListenerOptions listener = ListenerOptions(config_, config_.admin->listen);
     listener.check_head = [this](const HttpRequest& head) { return admin_->CheckHead(head); };
-    FORETOKEN_ASSIGN_OR_RETURN(
-        admin_listener_,
-        HttpServer::Create(*io_, std::move(listener),
-                           [this](HttpExchange& exchange) { return admin_->Answer(exchange); }));
+    auto server = HttpServer::Create(*io_, std::move(listener), [this](HttpExchange& exchange) {
+      return admin_->Answer(exchange);
+    });
+    if (!server.ok()) {
+      return Status(server.status().code(),
+                    fmt::format("admin listen {}: {}", ListenAddressText(config_.admin->listen),
+                                server.status().message()));
+    }
+    admin_listener_ = *std::move(server);
     return OkStatus();
   }
 
   ServerConfig config_;
   const ServerOptions options_;
+  // Outlives the threads that wake up who waits on it: the models', the ledger's, the engines'.
+  std::unique_ptr<IoThreads> io_;
   const std::unique_ptr<RuntimeManager> manager_;
   AccessLog access_log_;
   std::unique_ptr<ModelPool> pool_;
   std::unique_ptr<ApiContext> context_;
   Mutex mutex_;
-  std::set<std::string> known_tenants_ FORETOKEN_GUARDED_BY(mutex_);
+  Tenants known_tenants_ FORETOKEN_GUARDED_BY(mutex_);
   std::unique_ptr<UsageLedger> ledger_;
   std::unique_ptr<TenantStore> store_;
   std::unique_ptr<TenantDirectory> directory_;
   std::unique_ptr<ApiService> service_;
   std::unique_ptr<AdminService> admin_;
-  std::unique_ptr<IoThreads> io_;
   std::vector<std::unique_ptr<HttpServer>> listeners_;
   std::unique_ptr<HttpServer> admin_listener_;
 };
