@@ -157,7 +157,8 @@ def test_clients_are_installed_once_into_folders_named_after_what_they_hold(mach
     assert machine.called("npm") == [] and "-m venv" not in machine.calls.read_text()
     for _ in range(2):
         assert machine.bootstrap("--sources-only", "--clients").returncode == 0
-    assert machine.called("npm") == ["npm ci --ignore-scripts --no-audit --no-fund --loglevel=error"]
+    assert machine.called("npm") == [
+        "npm ci --ignore-scripts --no-audit --no-fund --loglevel=error"]
     name = "clients-" + hashlib.sha256(requirements.read_bytes()).hexdigest()[:16]
     folder = machine.cache / "foretoken" / name
     assert [call for call in machine.called("python") if "pip install" in call] == [
@@ -181,8 +182,8 @@ def test_clients_that_cannot_be_installed_are_an_error_and_tried_again(machine):
 def test_without_npm_the_node_client_is_left_out(machine):
     for name in ("node", "npm"):
         (machine.tools / name).unlink()
-    for name in ("sh", "bash", "env", "dirname", "awk", "sort", "comm", "grep", "mktemp", "rm", "ls",
-                 "sha256sum", "cut", "mkdir", "tar", "gzip", "mv", "cp", "touch", "basename"):
+    for name in ("sh", "bash", "env", "dirname", "awk", "sort", "comm", "grep", "mktemp", "rm",
+                 "ls", "sha256sum", "cut", "mkdir", "tar", "gzip", "mv", "cp", "touch", "basename"):
         (machine.tools / name).symlink_to(shutil.which(name))
     ran = machine.bootstrap("--sources-only", "--clients", path=machine.tools)
     assert ran.returncode == 0, ran.stderr

@@ -6,9 +6,8 @@ import sys
 
 from serving import Server
 
-# Of its checks two do not fit. A request that the document allows may still be refused, for what
-# no schema can say: best_of must be n, a token must be one of the model's. And whatever a client
-# wrongly adds to a request is ignored, which schemathesis calls accepting a wrong one.
+# A request that the document allows may still be refused, for what no schema can say: best_of must
+# be n, a token must be one of the model's.
 CONFIG = """
 [checks]
 positive_data_acceptance.enabled = false

@@ -1,4 +1,4 @@
-"""Clients that mean harm, over raw sockets: others are served meanwhile, and memory stays bounded."""
+"""Clients that mean harm, over raw sockets: others are served, and memory stays bounded."""
 import contextlib
 import json
 import socket

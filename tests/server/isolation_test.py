@@ -74,7 +74,8 @@ def test_without_a_key_nothing_answers(server):
     paths = ["/", "/v1/models", f"/v1/models/{MODEL}", "/v1/chat/completions", "/v1/completions",
              "/v1/responses", "/v1/embeddings", "/tokenize", "/detokenize", "/v1/stream",
              "/metrics", "/admin/tenants", "//v1/models", "/v1//models", "/V1/MODELS", "/v1/../v1",
-             "/health/live/../../v1/models", "/openapi.json/x", "/%76%31/models", "/v1/models?key=x"]
+             "/health/live/../../v1/models", "/openapi.json/x", "/%76%31/models",
+             "/v1/models?key=x"]
     paths += ["/" + "".join(choice.choices("abv1/.%-2f", k=8)).replace("%", "%41")
               for _ in range(40)]
     keys = [None, "", "x", server.acme[:-1], server.acme + "x", server.acme.upper(),

@@ -109,7 +109,7 @@ def test_predicted_outputs(client):
 
 
 def test_tools(client):
-    """The template of this model knows none, which is said; tools that it may not call do not matter."""
+    """This model's template knows none, which is said; those that it may not call do not matter."""
     tools = [{"type": "function", "function": {
         "name": "weather", "parameters": {"type": "object", "properties": {
             "city": {"type": "string"}}, "required": ["city"]}}}]

@@ -28,7 +28,7 @@ models:
 
 
 def wait_for(condition, what, seconds=60):
-    """The first true value of the condition. The limit is for a server that hangs, not a promise."""
+    """The first true value of the condition. The limit is for a server that hangs."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         value = condition()

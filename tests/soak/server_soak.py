@@ -2,8 +2,8 @@
 """Streaming clients with random disconnects, for minutes, before `foretoken serve`.
 
 Each client asks one of a few questions, again and again, and leaves every third answer at a random
-place. At the end: the server's memory is what it was after the warm-up, every answer is the one that
-the question has alone (or its beginning), and the ledger has exactly what the clients received.
+place. At the end: the server's memory is what it was after the warm-up, every answer is the one
+that the question has alone (or its beginning), and the ledger has what the clients received.
 
     ctest --test-dir build/release -L soak -R server_soak
 """
@@ -118,7 +118,7 @@ def run(folder, options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--seconds", type=float, default=300, help="of load after the warm-up")
-    parser.add_argument("--warm-up", type=float, default=60, help="seconds before memory is looked at")
+    parser.add_argument("--warm-up", type=float, default=60, help="seconds before that")
     parser.add_argument("--clients", type=int, default=64)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
