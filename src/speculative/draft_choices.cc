@@ -13,10 +13,9 @@ constexpr double kUnseenDraftLeast = 0.05;
 constexpr double kUnseenDraftMost = 1.0;
 // A cache this far behind is the rule after an accepted draft, not an investment.
 constexpr int32_t kUsualCatchUp = 2;
-// Of what drafting with a cache is expected to gain over the rest of an answer, about this much
-// less comes true: rounds are missed while caches catch up, other sources take some, answers end
-// early.
-constexpr double kPayback = 1.5;
+// Of an answer's last tokens so many gain nothing by a cache that is filled now: it fills over several
+// rounds, and the answer may end early.
+constexpr int32_t kTokensWithoutGain = 24;
 // What is gained once all draft is worth an investment that pays off within this many tokens.
 constexpr int32_t kSettledTokens = 1000;
 
@@ -151,7 +150,8 @@ void DraftChoices::PriceCatchUp(const ForwardCosts& forward_costs) {
     for (const float survival : option.survival) tokens += survival;
     const auto share = [tokens](int32_t of) { return std::min(1.0, tokens / std::max(of, 1)); };
     const double usual_us = catch_up.us_per_row * std::min(offer.catch_up_tokens, kUsualCatchUp);
-    option.catch_up_us = std::max(kPayback * us * share(sequence.remaining_tokens), usual_us);
+    option.catch_up_us =
+        std::max(us * share(sequence.remaining_tokens - kTokensWithoutGain), usual_us);
     option.catch_up_most_us = catch_up.most_us_per_row * offer.catch_up_tokens;
     DraftOption& settled = settled_options_[o];
     settled.catch_up_us = std::min(
