@@ -5,8 +5,8 @@ import threading
 import openai
 import pytest
 
-from executable import run
-from serving import Server, answer, wait_for
+from executable import MODEL, run
+from serving import Server, answer, user, wait_for
 
 
 @pytest.fixture(name="server", scope="module")
@@ -92,8 +92,7 @@ def test_an_answer_ends_where_its_quota_ends(server):
     key = new_tenant(server, "short", "--tokens-per-minute", "150")
     with server.client(key) as client:
         raw = client.chat.completions.with_raw_response.create(
-            model="smollm2-135m", messages=[{"role": "user", "content": "Count."}],
-            extra_body={"ignore_eos": True})
+            model=MODEL, messages=user("Count."), extra_body={"ignore_eos": True})
         completion = raw.parse()
     assert completion.choices[0].finish_reason == "length"
     assert completion.usage.total_tokens == 150
@@ -104,9 +103,13 @@ def test_an_answer_ends_where_its_quota_ends(server):
 def test_clients_that_obey_retry_after_get_their_turn(server):
     key = new_tenant(server, "single", "--concurrent-requests", "1")
     refused = threading.Event()
-    with server.client(key) as first, server.client(key, max_retries=8) as second:
-        second._client.event_hooks["response"].append(
-            lambda response: refused.set() if response.status_code == 429 else None)
+
+    def note(response):
+        if response.status_code == 429:
+            refused.set()
+    watched = openai.DefaultHttpxClient(event_hooks={"response": [note]})
+    with server.client(key) as first, \
+            server.client(key, max_retries=8, http_client=watched) as second:
         stream = answer(first, max_tokens=1800, stream=True, extra_body={"ignore_eos": True})
         next(stream)
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
