@@ -33,7 +33,9 @@ std::string AccessLogLine(const HttpAccessRecord& record, int64_t now_ms) {
   return line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
-AccessLog::~AccessLog() = default;
+AccessLog::~AccessLog() {
+  thread_.reset();  // writes what is queued, and ends before the file is closed
+}
 
 Status AccessLog::Open() {
   if (target_ == "off") return OkStatus();

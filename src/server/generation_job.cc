@@ -34,10 +34,11 @@ uint64_t RandomSeed() {
 
 }  // namespace
 
-GenerationJob::GenerationJob(ApiContext& context, ApiCaller caller, asio::any_io_executor executor)
+GenerationJob::GenerationJob(ApiContext& context, ApiCaller caller,
+                             const asio::any_io_executor& executor)
     : context_(context),
       caller_(std::move(caller)),
-      signal_(std::make_shared<WakeSignal>(std::move(executor))) {}
+      signal_(std::make_shared<WakeSignal>(executor)) {}
 
 GenerationJob::~GenerationJob() {
   Leave();

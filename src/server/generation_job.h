@@ -40,7 +40,7 @@ struct JobEvent {
 // Coroutines of one strand; Cancel is that strand's, too. The context must outlive it.
 class GenerationJob {
  public:
-  GenerationJob(ApiContext& context, ApiCaller caller, asio::any_io_executor executor);
+  GenerationJob(ApiContext& context, ApiCaller caller, const asio::any_io_executor& executor);
   ~GenerationJob();
   GenerationJob(const GenerationJob&) = delete;
   GenerationJob& operator=(const GenerationJob&) = delete;

@@ -3,11 +3,10 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <utility>
 
 namespace foretoken {
 
-WakeSignal::WakeSignal(asio::any_io_executor executor) : timer_(std::move(executor)) {}
+WakeSignal::WakeSignal(const asio::any_io_executor& executor) : timer_(executor) {}
 
 void WakeSignal::Notify() {
   if (is_notified_.exchange(true)) return;

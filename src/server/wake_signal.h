@@ -18,7 +18,7 @@ namespace asio = boost::asio;
 // notify.
 class WakeSignal : public std::enable_shared_from_this<WakeSignal> {
  public:
-  explicit WakeSignal(asio::any_io_executor executor);
+  explicit WakeSignal(const asio::any_io_executor& executor);
 
   void Notify();
   // Returns when notified, or at the deadline.

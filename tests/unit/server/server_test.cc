@@ -253,6 +253,16 @@ TEST_F(ServerTest, ATenantMadeAgainIsAnotherOne) {
   EXPECT_EQ(cached(), 0);
 }
 
+TEST_F(ServerTest, ReloadReadsTheCertificatesAgain) {
+  const TlsTestFiles files;
+  config_.tls = TlsFiles{files.certificate, files.key};
+  Start();
+  files.Write("new");
+  EXPECT_TRUE(server_->Reload().ok());
+  files.directory.Write("certificate.pem", "no certificate");
+  EXPECT_THAT(server_->Reload().message(), HasSubstr(files.certificate));
+}
+
 TEST_F(ServerTest, TheAccessLogHasEveryExchangeAndNeitherPromptNorKey) {
   UseStore();
   Start();
