@@ -21,8 +21,8 @@ bool IsJson(const HttpResponse& response) {
 
 }  // namespace
 
-WebSocketExchange::WebSocketExchange(std::shared_ptr<WebSocketSession> session, std::string id,
-                                     HttpRequest request)
+WebSocketExchange::WebSocketExchange(std::shared_ptr<WebSocketSession> session,
+                                     const std::string& id, HttpRequest request)
     : HttpExchange(std::move(request), {}), session_(std::move(session)), id_json_(JsonText(id)) {}
 
 asio::awaitable<Status> WebSocketExchange::Respond(HttpResponse response) {

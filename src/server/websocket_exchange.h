@@ -19,7 +19,8 @@ namespace foretoken {
 // The session's strand. Shared by the coroutine that answers and the session's table.
 class WebSocketExchange : public HttpExchange {
  public:
-  WebSocketExchange(std::shared_ptr<WebSocketSession> session, std::string id, HttpRequest request);
+  WebSocketExchange(std::shared_ptr<WebSocketSession> session, const std::string& id,
+                    HttpRequest request);
 
   asio::awaitable<Status> Respond(HttpResponse response) override;
   asio::awaitable<Status> BeginStream(HttpResponse head, StreamHeartbeat heartbeat) override;
