@@ -158,7 +158,9 @@ TEST_F(ServerTest, EveryPartThatIsWrongIsNamed) {
               }),
               HasSubstr("listen 127.0.0.1:0: "));
   EXPECT_THAT(message([](ServerConfig& c) {
-                c.admin = AdminListener{{"127.0.0.1", 0}, "/none.secret"};
+                c.admin.emplace();
+                c.admin->listen.port = 0;
+                c.admin->secret_file = "/none.secret";
               }),
               HasSubstr("/none.secret"));
 }
@@ -171,7 +173,9 @@ TEST_F(ServerTest, AnAddressInUseIsNamedWhoeverWantsIt) {
   config_.listen = {{"127.0.0.1", 0}};
   const std::string secret = directory_.Write("secret", "0123456789abcdef");
   ASSERT_EQ(chmod(secret.c_str(), 0600), 0);
-  config_.admin = AdminListener{{"127.0.0.1", port_}, secret};
+  config_.admin.emplace();
+  config_.admin->listen.port = port_;
+  config_.admin->secret_file = secret;
   EXPECT_THAT(Create().status().message(),
               HasSubstr("admin listen 127.0.0.1:" + std::to_string(port_) + ": "));
 }
