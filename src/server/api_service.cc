@@ -58,6 +58,12 @@ bool IsRead(std::string_view method) {
   return method == "GET" || method == "HEAD";
 }
 
+bool AsksForWebSocket(const HttpRequest& request) {
+  const std::string_view upgrade = FindHeader(request.headers, "upgrade").value_or("");
+  return request.method == "GET" &&
+         (upgrade.starts_with("websocket") || upgrade.starts_with("WebSocket"));
+}
+
 HttpResponse UpgradeRequired() {
   WireError error = WireErrorOf(InvalidArgumentError("this path speaks WebSocket only"));
   error.http_status = 426;
@@ -104,7 +110,9 @@ std::optional<HttpResponse> ApiService::CheckHead(const HttpRequest& request) {
   }
   const std::string_view bearer = BearerOf(request.headers);
   // There the key may come in the first message instead.
-  if (request.path == kWebSocketPath && bearer.empty()) return std::nullopt;
+  if (request.path == kWebSocketPath && bearer.empty() && AsksForWebSocket(request)) {
+    return std::nullopt;
+  }
   const WireResult<ApiCaller> caller = Authenticate(bearer);
   if (!caller.ok()) return ErrorResponse(caller.error());
   if (request.path == kWebSocketPath) return std::nullopt;
