@@ -2,6 +2,8 @@
 #define FORETOKEN_UNIT_SERVER_FAKE_WEBSOCKET_SESSION_H_
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -33,6 +35,8 @@ class FakeWebSocketSession : public WebSocketSession {
     if (is_closed_) co_return CancelledError("closed");
     sent.push_back(std::move(text));
     if (on_send) on_send(sent.back());
+    // As a socket would: others of the strand have their turn.
+    co_await asio::post(io_.get_executor(), asio::use_awaitable);
     co_return OkStatus();
   }
   void SetCloseCode(uint16_t code, std::string) override { close_code = code; }

@@ -20,8 +20,8 @@ using nlohmann::json;
 
 class WebSocketEndpointTest : public testing::Test {
  protected:
-  // A stream of two events: the engine waits for the reader, who can cancel in time.
-  WebSocketEndpointTest() : runtime_({.stream_capacity = 2}, {{"a", {}}}) {
+  // Long answers, and streams of two events: the engine waits for the reader, who cancels in time.
+  WebSocketEndpointTest() : runtime_({.stream_capacity = 2}, {{"a", {.context_tokens = 8192}}}) {
     ServedModel model;
     model.name = "a";
     model.target = {.id = "a", .path = "a"};
@@ -64,12 +64,12 @@ class WebSocketEndpointTest : public testing::Test {
     return text;
   }
 
+  asio::io_context io_;  // outlives the pool, whose thread wakes coroutines of it
   FakeRuntime runtime_;
   ServerConfig config_;
   std::unique_ptr<ModelPool> pool_;
   std::unique_ptr<ApiContext> context_;
   std::unique_ptr<ApiService> service_;
-  asio::io_context io_;
   std::shared_ptr<FakeWebSocketSession> session_ = std::make_shared<FakeWebSocketSession>(io_);
   std::map<std::string, std::vector<json>> received_;
 };
