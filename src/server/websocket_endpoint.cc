@@ -173,7 +173,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
 asio::awaitable<void> ServeWebSocket(ApiService& service,
                                      std::shared_ptr<WebSocketSession> session) {
   const auto connection = std::make_shared<Connection>(service, session);
-  session->OnClose([connection] { connection->CancelAll(); });
+  // Weak: the connection holds the session, which holds this.
+  session->OnClose([weak = std::weak_ptr<Connection>(connection)] {
+    if (const auto open = weak.lock()) open->CancelAll();
+  });
   co_await connection->Run();
 }
 
