@@ -7,15 +7,19 @@
 
 #include "foretoken/generation.h"
 #include "server/openai_answer.h"
+#include "server/sse_writer.h"
 #include "server/wire_error.h"
 
 namespace foretoken {
 
-// Appends "data: " + `json` + an empty line.
-inline void AppendSseData(std::string_view json, std::string& out) {
-  out.append("data: ").append(json).append("\n\n");
-}
-inline constexpr std::string_view kSseDone = "data: [DONE]\n\n";
+// What both kinds of completions are made with.
+struct AnswerOptions {
+  AnswerHead head;
+  size_t choices = 1;
+  bool stream = false;
+  bool include_usage = false;
+  TokenBytes logprob_bytes;  // null: no log-probabilities
+};
 
 // How the events of a generation become one kind of OpenAI's answers, streamed or whole.
 // One answer, one strand.
@@ -32,7 +36,7 @@ class AnswerForm {
   virtual void End(const AnswerTotals& totals, std::string& out) = 0;
   // The last of a stream that failed midway.
   virtual void Fail(const WireError& error, std::string& out) {
-    AppendSseData(WireErrorBody(error), out);
+    out += SseEvent(WireErrorBody(error));
   }
   // The answer as a whole.
   virtual std::string Body(const AnswerTotals& totals) = 0;

@@ -10,7 +10,7 @@ ChatAnswerForm::ChatAnswerForm(ChatAnswerOptions options)
       choices_(options_.choices) {}
 
 void ChatAnswerForm::Send(std::string& out) {
-  AppendSseData(chunk_, out);
+  out += SseEvent(chunk_);
   chunk_.clear();
 }
 
@@ -74,7 +74,7 @@ void ChatAnswerForm::End(const AnswerTotals& totals, std::string& out) {
     writer_.Usage(chunk_, totals);
     Send(out);
   }
-  out += kSseDone;
+  out += SseEvent("[DONE]");
 }
 
 std::string ChatAnswerForm::Body(const AnswerTotals& totals) {

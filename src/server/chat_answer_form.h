@@ -13,12 +13,7 @@
 
 namespace foretoken {
 
-struct ChatAnswerOptions {
-  AnswerHead head;
-  size_t choices = 1;
-  bool stream = false;
-  bool include_usage = false;
-  TokenBytes logprob_bytes;  // null: no log-probabilities
+struct ChatAnswerOptions : AnswerOptions {
   // One for each choice; empty: the text is the message.
   std::vector<std::unique_ptr<ReplyParser>> parsers;
 };

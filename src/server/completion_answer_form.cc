@@ -4,14 +4,14 @@
 
 namespace foretoken {
 
-CompletionAnswerForm::CompletionAnswerForm(CompletionAnswerOptions options)
+CompletionAnswerForm::CompletionAnswerForm(AnswerOptions options)
     : options_(std::move(options)),
       writer_(options_.head, options_.include_usage),
       choices_(options_.choices),
       text_offsets_(options_.choices) {}
 
 void CompletionAnswerForm::Send(std::string& out) {
-  AppendSseData(chunk_, out);
+  out += SseEvent(chunk_);
   chunk_.clear();
 }
 
@@ -49,7 +49,7 @@ void CompletionAnswerForm::End(const AnswerTotals& totals, std::string& out) {
     writer_.Usage(chunk_, totals);
     Send(out);
   }
-  out += kSseDone;
+  out += SseEvent("[DONE]");
 }
 
 std::string CompletionAnswerForm::Body(const AnswerTotals& totals) {

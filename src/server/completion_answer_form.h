@@ -10,18 +10,10 @@
 
 namespace foretoken {
 
-struct CompletionAnswerOptions {
-  AnswerHead head;
-  size_t choices = 1;
-  bool stream = false;
-  bool include_usage = false;
-  TokenBytes logprob_bytes;  // null: no log-probabilities
-};
-
 // A text_completion and its chunks.
 class CompletionAnswerForm : public AnswerForm {
  public:
-  explicit CompletionAnswerForm(CompletionAnswerOptions options);
+  explicit CompletionAnswerForm(AnswerOptions options);
 
   void Begin(std::string& out) override;
   void Tokens(size_t choice, const TokensEvent& event, std::string& out) override;
@@ -32,7 +24,7 @@ class CompletionAnswerForm : public AnswerForm {
  private:
   void Send(std::string& out);
 
-  const CompletionAnswerOptions options_;
+  const AnswerOptions options_;
   const CompletionChunkWriter writer_;
   std::vector<CompletionChoice> choices_;
   std::vector<int64_t> text_offsets_;

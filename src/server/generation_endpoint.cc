@@ -11,12 +11,11 @@
 #include "server/http_request_id.h"
 #include "server/parse_body.h"
 #include "server/responses_answer_form.h"
+#include "server/sse_writer.h"
 #include "store/utc_time.h"
 
 namespace foretoken {
 namespace {
-
-constexpr auto kHeartbeat = std::chrono::seconds(15);
 
 TokenBytes BytesOf(const GenerationJob& job, bool wanted) {
   if (!wanted) return nullptr;
@@ -53,13 +52,8 @@ class Answer {
       : exchange_(exchange), job_(job), form_(form), n_(static_cast<size_t>(n)) {}
 
   asio::awaitable<void> Stream(HttpHeaders headers) {
-    headers.emplace_back("content-type", "text/event-stream; charset=utf-8");
-    headers.emplace_back("cache-control", "no-cache");
-    headers.emplace_back("x-accel-buffering", "no");
-    HttpResponse head;
-    head.headers = std::move(headers);
-    StreamHeartbeat heartbeat{kHeartbeat, ": still working\n\n"};
-    written_ = co_await exchange_.BeginStream(std::move(head), std::move(heartbeat));
+    SseWriter writer(exchange_);
+    written_ = co_await writer.Begin(std::move(headers));
     if (!written_.ok()) job_.Cancel();
     std::string out;
     form_.Begin(out);
@@ -76,7 +70,7 @@ class Answer {
       form_.End(outcome_.totals, out);
     }
     co_await Write(out);
-    if (written_.ok()) written_ = co_await exchange_.EndStream();
+    if (written_.ok()) written_ = co_await writer.End();
   }
 
   asio::awaitable<void> Whole(HttpHeaders headers) {
@@ -137,25 +131,34 @@ AnswerHead HeadOf(const ApiContext& context, const JobRequest& request, std::str
           .system_fingerprint = context.system_fingerprint};
 }
 
+// The options of an answer, but for what the job knows: see Complete.
+AnswerOptions OptionsOf(const ApiContext& context, const JobRequest& request,
+                        std::string_view kind) {
+  AnswerOptions options;
+  options.head = HeadOf(context, request, kind);
+  options.stream = request.fields.stream;
+  options.include_usage = request.fields.include_usage;
+  return options;
+}
+
+void Complete(const GenerationJob& job, bool has_logprobs, AnswerOptions& options) {
+  if (options.head.model.empty()) options.head.model = job.model_name();
+  options.choices = job.choices();
+  options.logprob_bytes = BytesOf(job, has_logprobs);
+}
+
 GenerationEndpoint EndpointOf(const ApiContext& context, ChatCompletionRequest&& request) {
   GenerationEndpoint endpoint;
   endpoint.request.id = RequestIdOf({});
   endpoint.request.fields = std::move(request.common);
   endpoint.request.prompts.emplace_back(request.prompt);
   endpoint.request.prompt_field = "messages";
-  const GenerationFields& fields = endpoint.request.fields;
-  endpoint.make_form = [head = HeadOf(context, endpoint.request, "chatcmpl"),
-                        stream = fields.stream, include_usage = fields.include_usage,
-                        has_logprobs = fields.options.logprobs.has_value(),
+  endpoint.make_form = [common = OptionsOf(context, endpoint.request, "chatcmpl"),
+                        has_logprobs = endpoint.request.fields.options.logprobs.has_value(),
                         prompt = std::move(request.prompt)](
                            const GenerationJob& job) -> WireResult<std::unique_ptr<AnswerForm>> {
-    ChatAnswerOptions options;
-    options.head = head;
-    if (options.head.model.empty()) options.head.model = job.model_name();
-    options.choices = job.choices();
-    options.stream = stream;
-    options.include_usage = include_usage;
-    options.logprob_bytes = BytesOf(job, has_logprobs);
+    ChatAnswerOptions options{common, {}};
+    Complete(job, has_logprobs, options);
     for (size_t i = 0; !prompt.tools.empty() && i < job.choices(); ++i) {
       auto parser = job.tokenizer().NewReplyParser(prompt);
       if (!parser.ok()) return ReplyParserError(parser.status());
@@ -171,18 +174,11 @@ GenerationEndpoint EndpointOf(const ApiContext& context, CompletionRequest&& req
   endpoint.request.id = RequestIdOf({});
   endpoint.request.fields = std::move(request.common);
   endpoint.request.prompts = std::move(request.prompts);
-  const GenerationFields& fields = endpoint.request.fields;
-  endpoint.make_form = [head = HeadOf(context, endpoint.request, "cmpl"), stream = fields.stream,
-                        include_usage = fields.include_usage,
-                        has_logprobs = fields.options.logprobs.has_value()](
+  endpoint.make_form = [common = OptionsOf(context, endpoint.request, "cmpl"),
+                        has_logprobs = endpoint.request.fields.options.logprobs.has_value()](
                            const GenerationJob& job) -> WireResult<std::unique_ptr<AnswerForm>> {
-    CompletionAnswerOptions options;
-    options.head = head;
-    if (options.head.model.empty()) options.head.model = job.model_name();
-    options.choices = job.choices();
-    options.stream = stream;
-    options.include_usage = include_usage;
-    options.logprob_bytes = BytesOf(job, has_logprobs);
+    AnswerOptions options = common;
+    Complete(job, has_logprobs, options);
     return std::unique_ptr<AnswerForm>(std::make_unique<CompletionAnswerForm>(std::move(options)));
   };
   return endpoint;

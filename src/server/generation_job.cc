@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <iterator>
-#include <random>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "base/random_seed.h"
 #include "server/api_errors.h"
+#include "server/awaited_value.h"
 #include "server/model_access.h"
 #include "server/parse_body.h"
 #include "store/utc_time.h"
@@ -25,12 +26,6 @@ constexpr auto kQuotaPoll = std::chrono::milliseconds(20);
 
 // How a choice can end, from the best on.
 constexpr std::string_view kOutcomes[] = {"stop", "length", "quota", "cancelled", "error"};
-
-// Seeds that are returned survive clients whose numbers are doubles.
-uint64_t RandomSeed() {
-  std::random_device device;
-  return ((uint64_t{device()} << 32) | device()) >> 11;
-}
 
 }  // namespace
 
@@ -126,8 +121,7 @@ std::optional<WireError> GenerationJob::BoundTokens(const JobRequest& request) {
   int64_t most = context_tokens - longest;
   if (record.max_completion_tokens > 0) most = std::min(most, record.max_completion_tokens);
   if (const std::optional<int64_t> limit = KvLimit()) {
-    const auto choices = static_cast<int64_t>(prompts_.size()) * request.fields.n;
-    most = std::min(most, (*limit - usage_.prompt_tokens) / choices);
+    most = std::min(most, (*limit - usage_.prompt_tokens) / ChoicesOf(request.fields.n));
     if (most < 1) {
       return QuotaError(fmt::format(
           "the request needs more than the tenant's share of the KV cache, {} tokens", *limit));
@@ -147,8 +141,7 @@ std::optional<int64_t> GenerationJob::KvLimit() const {
 asio::awaitable<std::optional<WireError>> GenerationJob::TakeKvShare(int32_t n) {
   const std::optional<int64_t> limit = KvLimit();
   if (!limit) co_return std::nullopt;
-  const auto choices = static_cast<int64_t>(prompts_.size()) * n;
-  const int64_t tokens = usage_.prompt_tokens + choices * max_tokens_;
+  const int64_t tokens = usage_.prompt_tokens + ChoicesOf(n) * max_tokens_;
   const auto deadline =
       Clock::now() + std::chrono::milliseconds(context_.config.limits.quota_wait_ms);
   while (true) {
@@ -165,8 +158,8 @@ asio::awaitable<std::optional<WireError>> GenerationJob::TakeKvShare(int32_t n) 
 }
 
 asio::awaitable<std::optional<WireError>> GenerationJob::ReserveQuota(int32_t n) {
-  const auto choices = static_cast<int64_t>(prompts_.size()) * n;
-  const int64_t first = usage_.prompt_tokens + choices * std::min<int64_t>(max_tokens_, kQuotaStep);
+  const int64_t first =
+      usage_.prompt_tokens + ChoicesOf(n) * std::min<int64_t>(max_tokens_, kQuotaStep);
   TenantQuota& quota = *caller_.tenant->quota;
   QuotaTicket ticket = quota.Enqueue(first);
   const auto deadline =
@@ -197,8 +190,8 @@ std::optional<WireError> GenerationJob::StartChoices(const JobRequest& request) 
   const GenerationFields& fields = request.fields;
   GenerateOptions options = fields.options;
   options.max_tokens = max_tokens_;
-  seed_ = options.sampling.seed.value_or(RandomSeed());
-  options.sampling.seed = seed_;
+  // One for all choices, which differ by their noise streams.
+  if (!options.sampling.seed) options.sampling.seed = RandomSeed();
   if (fields.speculation) {
     options.speculation = fields.speculation->Over(PolicyOf(caller_.record(), lease_.model()));
   }
@@ -332,18 +325,10 @@ asio::awaitable<Status> GenerationJob::Finish(int32_t http_status) {
   if (usage_.outcome.empty()) usage_.outcome = http_status < 400 ? "cancelled" : "error";
   context_.metrics.AddUsage(usage_);
   if (context_.ledger == nullptr) co_return OkStatus();
-  struct Answer {
-    std::atomic<bool> is_there{false};
-    Status status;
-  };
-  const auto answer = std::make_shared<Answer>();
-  context_.ledger->Record(usage_, [answer, signal = signal_](Status status) {
-    answer->status = std::move(status);
-    answer->is_there = true;
-    signal->Notify();
-  });
-  while (!answer->is_there) co_await signal_->Wait();
-  co_return answer->status;
+  const auto recorded = std::make_shared<AwaitedValue<Status>>(signal_);
+  context_.ledger->Record(usage_, [recorded](Status status) { recorded->Set(std::move(status)); });
+  while (!recorded->is_there()) co_await signal_->Wait();
+  co_return recorded->value();
 }
 
 }  // namespace foretoken

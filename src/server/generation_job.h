@@ -66,7 +66,6 @@ class GenerationJob {
   // For answers that were refused because of a quota: in whole seconds.
   const HttpHeaders& retry_headers() const { return retry_headers_; }
   HttpHeaders rate_limit_headers() const;
-  uint64_t seed() const { return seed_; }
 
  private:
   struct Prompt {
@@ -89,6 +88,7 @@ class GenerationJob {
   std::optional<WireError> BoundTokens(const JobRequest& request);
   asio::awaitable<std::optional<WireError>> ReserveQuota(int32_t n);
   asio::awaitable<std::optional<WireError>> TakeKvShare(int32_t n);
+  int64_t ChoicesOf(int32_t n) const { return static_cast<int64_t>(prompts_.size()) * n; }
   // Of the tenant's requests to this model together; absent: as much as there is.
   std::optional<int64_t> KvLimit() const;
   std::optional<WireError> StartChoices(const JobRequest& request);
@@ -109,7 +109,6 @@ class GenerationJob {
   int64_t unpaid_prompt_tokens_ = 0;  // part of what is reserved
   std::vector<Choice> choices_;
   size_t next_choice_ = 0;
-  uint64_t seed_ = 0;
   int32_t max_tokens_ = 0;
   bool is_cancelled_ = false;
   bool is_counted_ = false;  // among the context's running requests

@@ -1,12 +1,12 @@
 #include "server/model_access.h"
 
 #include <algorithm>
-#include <atomic>
-#include <optional>
+#include <memory>
 #include <utility>
 
 #include "base/log.h"
 #include "server/api_errors.h"
+#include "server/awaited_value.h"
 #include "server/parse_body.h"
 
 namespace foretoken {
@@ -61,7 +61,9 @@ asio::awaitable<WireResult<ModelLease>> AcquireModel(ApiContext& context, const 
   tenant.weight = record.weight;
   tenant.speculation = PolicyOf(record, *model);
   if (record.draft_model) {
-    Result<ModelConfig> draft = context.resolve_draft(*record.draft_model, *model);
+    // It reads the disk.
+    Result<ModelConfig> draft = co_await OnWorkers(
+        context, [&] { return context.resolve_draft(*record.draft_model, *model); });
     if (draft.ok()) {
       tenant.draft_model = *std::move(draft);
     } else {
@@ -70,33 +72,26 @@ asio::awaitable<WireResult<ModelLease>> AcquireModel(ApiContext& context, const 
       tenant.draft_model = ModelConfig();
     }
   }
-  // Shared with the pool's thread, which may answer when nobody waits any more.
-  struct Answer {
-    std::atomic<bool> is_there{false};
-    std::optional<Result<ModelLease>> lease;
-  };
-  const auto answer = std::make_shared<Answer>();
-  context.pool.Acquire(tenant, *model, [answer, signal = waiter.signal](Result<ModelLease> lease) {
-    answer->lease = std::move(lease);
-    answer->is_there = true;
-    signal->Notify();
-  });
-  while (!answer->is_there) {
+  const auto answer = std::make_shared<AwaitedValue<Result<ModelLease>>>(waiter.signal);
+  context.pool.Acquire(tenant, *model,
+                       [answer](Result<ModelLease> lease) { answer->Set(std::move(lease)); });
+  while (!answer->is_there()) {
     if (waiter.is_cancelled != nullptr && *waiter.is_cancelled) co_return ClientGoneError();
     co_await waiter.signal->Wait();
   }
-  if (answer->lease->ok()) {
-    if (IsCurrent(context, caller)) co_return std::move(*answer->lease).value();
+  Result<ModelLease> lease = std::move(answer->value());
+  if (lease.ok()) {
+    if (IsCurrent(context, caller)) co_return *std::move(lease);
     // Removed while the model was loaded: what was made for it since then goes as well.
-    answer->lease.reset();
+    *lease = ModelLease();
     co_await OnWorkers(context, [&] {
       context.pool.ForgetTenant(record.name);
       return true;
     });
     co_return UnauthorizedError();
   }
-  Log(LogLevel::kError, "model '" + model->name + "': " + answer->lease->status().message());
-  co_return ModelUnavailableError(model->name, answer->lease->status());
+  Log(LogLevel::kError, "model '" + model->name + "': " + lease.status().message());
+  co_return ModelUnavailableError(model->name, lease.status());
 }
 
 }  // namespace foretoken

@@ -5,8 +5,7 @@ namespace foretoken {
 void ResponsesAnswerForm::Send(const std::vector<ResponsesAnswer::Event>& events,
                                std::string& out) {
   for (const ResponsesAnswer::Event& event : events) {
-    out.append("event: ").append(event.name).append("\n");
-    AppendSseData(event.data, out);
+    out += SseEvent(event.data, event.name);
   }
 }
 

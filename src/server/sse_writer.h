@@ -13,7 +13,7 @@ namespace foretoken {
 
 // One event as the stream has it: a "data:" line for every line of `data` (LF, CRLF or CR end one).
 // `name` may be empty, and must not hold a line end.
-std::string SseEvent(std::string_view data, std::string_view name);
+std::string SseEvent(std::string_view data, std::string_view name = {});
 
 // Server-sent events over an exchange, which outlives it. When nothing was sent for `heartbeat`, a
 // comment goes out, so that proxies keep the connection and a dead peer is noticed. On the

@@ -1,24 +1,18 @@
 #include "tenancy/tenant_runtime.h"
 
 #include <algorithm>
-#include <random>
 #include <string>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "base/macros.h"
+#include "base/random_seed.h"
 #include "model/prompt_tokens.h"
 #include "sampling/sampler.h"
 
 namespace foretoken {
 namespace {
-
-uint64_t RandomSeed() {
-  std::random_device device;
-  // 53 bits: a seed that is returned survives clients whose numbers are doubles.
-  return ((uint64_t{device()} << 32) | device()) >> 11;
-}
 
 bool Names(const SpeculativeConfig& config, DraftSourceKind kind) {
   return config.mode != SpeculationMode::kOff &&

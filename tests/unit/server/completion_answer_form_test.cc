@@ -13,8 +13,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-CompletionAnswerOptions Options(bool stream, size_t choices = 1) {
-  CompletionAnswerOptions options;
+AnswerOptions Options(bool stream, size_t choices = 1) {
+  AnswerOptions options;
   options.head = TestHead();
   options.choices = choices;
   options.stream = stream;
@@ -22,7 +22,7 @@ CompletionAnswerOptions Options(bool stream, size_t choices = 1) {
 }
 
 TEST(CompletionAnswerFormTest, AStreamIsTextsThenTheEnds) {
-  CompletionAnswerOptions options = Options(true, 2);
+  AnswerOptions options = Options(true, 2);
   options.include_usage = true;
   CompletionAnswerForm form(options);
   std::string out;
@@ -62,7 +62,7 @@ TEST(CompletionAnswerFormTest, AWholeAnswerHasEveryChoice) {
 }
 
 TEST(CompletionAnswerFormTest, TextOffsetsGoOnFromChunkToChunkOfEachChoice) {
-  CompletionAnswerOptions options = Options(true, 2);
+  AnswerOptions options = Options(true, 2);
   options.logprob_bytes = TestTokenBytes;
   CompletionAnswerForm form(options);
   TokensEvent event = TextEvent("Hello");
